@@ -1,0 +1,1 @@
+//! The command line: sendmail options in one table, personalities, our own commands, help.

@@ -1,0 +1,1 @@
+//! One line per event: journald, else syslog, else nothing; and a file when asked.

@@ -1,0 +1,10 @@
+//! Mail as pure values: addresses, header, envelope, wire form, what a relay said. Knows RFC 5322 and nothing of
+//! files, networks or configuration.
+
+pub mod address;
+pub mod compose;
+pub mod envelope;
+pub mod header;
+pub mod message;
+pub mod outcome;
+pub mod wire;

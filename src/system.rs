@@ -1,0 +1,92 @@
+//! The operating system where Rust needs `unsafe` for it: the only module that may use it. A few lines each, no policy.
+#![allow(unsafe_code)]
+
+use nix::libc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether standard input was open when the process started. Rust's start-up puts /dev/null in the place of closed
+/// descriptors, so this is looked up before it.
+pub fn stdin_was_open() -> bool {
+    STDIN_WAS_OPEN.load(Ordering::Relaxed)
+}
+
+static STDIN_WAS_OPEN: AtomicBool = AtomicBool::new(true);
+
+extern "C" fn look_at_stdin() {
+    // SAFETY: fcntl with F_GETFD takes no pointer and changes nothing; storing to an atomic is allowed before main.
+    let open = unsafe { libc::fcntl(0, libc::F_GETFD) } != -1;
+    STDIN_WAS_OPEN.store(open, Ordering::Relaxed);
+}
+
+// SAFETY: an entry of .init_array is a C function without arguments, called once before main by the C library.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static BEFORE_MAIN: extern "C" fn() = look_at_stdin;
+
+/// Whether the kernel runs us with privileges that the caller has not (set-id bits, file capabilities): getauxval(3)
+/// AT_SECURE.
+pub fn runs_with_foreign_privileges() -> bool {
+    // SAFETY: getauxval only reads the auxiliary vector.
+    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}
+
+/// Closes every descriptor from `first` up, so that nothing a caller leaked is held open or written to.
+pub fn close_from(first: u32) {
+    // SAFETY: nothing of ours is open yet when this is called, at the very start of `Process::from_world`.
+    unsafe {
+        libc::syscall(libc::SYS_close_range, first, u32::MAX, 0);
+    }
+}
+
+/// Ignores the signals that would end us in the middle of a write; the write then reports the error instead
+/// (SIGPIPE: EPIPE, SIGXFSZ: EFBIG). SIGCHLD goes back to its default, which a caller may have changed to "ignore".
+pub fn tame_signals() {
+    // SAFETY: SIG_IGN and SIG_DFL install no handler of ours.
+    unsafe {
+        libc::signal(libc::SIGPIPE, libc::SIG_IGN);
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+        libc::signal(libc::SIGCHLD, libc::SIG_DFL);
+    }
+}
+
+/// Lets SIGINT, SIGTERM, SIGHUP and SIGQUIT pass without effect: from the commit on, the message is ours to finish.
+pub fn ignore_endings() {
+    // SAFETY: SIG_IGN installs no handler of ours.
+    unsafe {
+        for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT] {
+            libc::signal(signal, libc::SIG_IGN);
+        }
+    }
+}
+
+/// Which side of a fork we are on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    Parent,
+    Child,
+}
+
+/// Splits the process. The child shares every open file, so also the locks on them; it has only the calling thread.
+pub fn fork() -> std::io::Result<Side> {
+    // SAFETY: callers fork while no other thread of ours holds a lock that the child needs: the one thread we ever
+    // start besides, the committing one, has been joined.
+    match unsafe { libc::fork() } {
+        -1 => Err(std::io::Error::last_os_error()),
+        0 => Ok(Side::Child),
+        _ => Ok(Side::Parent),
+    }
+}
+
+/// Ends the process at once, without exit handlers: for a parent whose child goes on with the same open files.
+pub fn leave(code: i32) -> ! {
+    // SAFETY: _exit takes no pointer and does not return.
+    unsafe { libc::_exit(code) }
+}
+
+/// Keeps other processes of the same user from reading our memory, and the kernel from writing it to a core file.
+pub fn hide_memory() {
+    // SAFETY: prctl(PR_SET_DUMPABLE) takes plain numbers.
+    unsafe {
+        libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0);
+    }
+}
