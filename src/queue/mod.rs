@@ -3,4 +3,7 @@
 //!
 //! Decisions are pure functions of values (`retry`, `hold`, `settle`, `listing`); `conclude` and `run` carry them out.
 
+pub mod hold;
+pub mod listing;
 pub mod retry;
+pub mod settle;

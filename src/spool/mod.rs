@@ -147,3 +147,14 @@ impl Entry {
 /// What the spool could not do, and where.
 #[derive(Debug)]
 pub struct SpoolError;
+
+/// Why an account waits for a person, and when it is probed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    pub since: Moment,
+    pub last_failure: Moment,
+    pub probes: u32,
+    pub next_probe: Moment,
+    pub reason: String,
+    pub digest: u64,
+}
