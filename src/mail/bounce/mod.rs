@@ -58,6 +58,13 @@ pub enum Action {
     Relayed,
 }
 
+impl Action {
+    /// How a recipient failed, by the words of its last failure: what the relay did not reject has expired.
+    pub fn failed(words: &str) -> Action {
+        if status::rejects(words) { Action::Rejected } else { Action::Expired }
+    }
+}
+
 /// Whether a recipient's NOTIFY (RFC 3461 section 4.1) wants to hear of that. Nothing asked wants failures and delays.
 pub fn wanted(recipient: &Recipient, action: Action) -> bool {
     match (recipient.notify, action) {

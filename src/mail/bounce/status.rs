@@ -82,6 +82,11 @@ fn status(action: Action, diagnosis: &Diagnosis) -> Enhanced {
     }
 }
 
+/// Whether words report a reply that rejects for good.
+pub fn rejects(words: &str) -> bool {
+    Diagnosis::read(words).reply.is_some_and(|reply| reply.starts_with('5'))
+}
+
 /// What a failure's words tell a machine; the inverse of `Failure`'s Display.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Diagnosis<'a> {

@@ -155,7 +155,7 @@ pub(super) mod tests {
 
     fn hold() -> Hold {
         let (since, next_probe) = (Moment::from_seconds(10), Moment::from_seconds(900));
-        Hold { since, last_failure: since, probes: 1, next_probe, reason: "535 5.7.8 no".into(), digest: 1 }
+        Hold { since, last_failure: since, probes: 1, next_probe, reason: "535 5.7.8 no".into(), digest: "1".into() }
     }
 
     #[test]

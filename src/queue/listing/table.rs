@@ -143,7 +143,7 @@ mod tests {
             probes: 2,
             next_probe: now().after(Duration::from_secs(1800)),
             reason: "smtp.gmail.com said 535 5.7.8 no\x1b[2J".into(),
-            digest: 1,
+            digest: "1".into(),
         };
         let row = Row { standing: Standing::AccountHeld, reason: None, ..sample("A") };
         let text = listed(&[("gmail".into(), hold)], vec![row]);
