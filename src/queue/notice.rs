@@ -9,7 +9,7 @@ use crate::mail::bounce::{self, Action, Fate, Report};
 use crate::mail::envelope::{Envelope, Recipient, Return, ReversePath};
 use crate::mail::header::Header;
 use crate::spool::{Entry, QueueId, Shape, SpoolError, Ticket};
-use std::io::{self, Write};
+use std::io;
 
 /// What a notice is about.
 #[derive(Clone, Copy, Debug)]

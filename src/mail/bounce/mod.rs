@@ -149,3 +149,6 @@ fn part(content_type: &str, body: Body) -> SinglePart {
     let content_type = ContentType::parse(content_type).unwrap_or(ContentType::TEXT_PLAIN);
     SinglePart::builder().header(content_type).body(body)
 }
+
+#[cfg(test)]
+mod golden;

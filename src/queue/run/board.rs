@@ -175,7 +175,11 @@ mod tests {
     use super::*;
 
     fn job(id: u32, route: &[&str]) -> Job<u32> {
-        let route = route.iter().map(|account| Destination { account: account.to_string(), digest: String::new(), connections: 2 });
+        let route = route.iter().map(|account| Destination {
+            account: account.to_string(),
+            digest: String::new(),
+            connections: 2,
+        });
         Job { id, route: route.collect(), leg: 0 }
     }
 

@@ -1,6 +1,6 @@
 //! What an attempt says about the connection it was made on. Pure.
 
-use crate::mail::outcome::{Attempt, Stage, Trouble};
+use crate::mail::outcome::{Attempt, Outcome, Stage, Trouble};
 
 /// What a worker does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub fn judge(attempt: &Attempt, link: &mut Link) -> Verdict {
         Some(Trouble::Held(_)) => Verdict::Down,
         Some(Trouble::Waiting(failure)) => match failure.stage {
             Stage::Rcpt | Stage::Data => lost(link),
-            _ if link.messages > 0 => Verdict::Worn,
+            _ if link.messages > 0 && untouched(attempt) => Verdict::Worn,
             Stage::Mail => lost(link),
             _ => Verdict::Down,
         },
@@ -49,6 +49,11 @@ pub fn judge(attempt: &Attempt, link: &mut Link) -> Verdict {
     verdict
 }
 
+/// Whether no recipient was decided: only then may the message go elsewhere as if nothing had been.
+pub fn untouched(attempt: &Attempt) -> bool {
+    attempt.outcomes.iter().all(|outcome| matches!(outcome, Outcome::Deferred(_)))
+}
+
 fn lost(link: &Link) -> Verdict {
     if link.losses + 1 < LOSSES { Verdict::Lost } else { Verdict::Down }
 }
@@ -56,7 +61,7 @@ fn lost(link: &Link) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mail::outcome::Failure;
+    use crate::mail::outcome::{Failure, Reply};
 
     fn attempt(trouble: Option<fn(Failure) -> Trouble>, stage: Stage) -> Attempt {
         let failure = Failure { stage, relay: "r".into(), reply: None, cause: "closed".into(), hint: None };
@@ -83,6 +88,13 @@ mod tests {
             let mut link = Link { messages, losses: 0 };
             assert_eq!(judge(&attempt(trouble, stage), &mut link), verdict, "{stage} {messages}");
         }
+    }
+
+    #[test]
+    fn a_message_of_which_some_is_accepted_is_not_sent_again_as_a_whole() {
+        let accepted = Outcome::Accepted(Reply { code: 250, lines: Vec::new() });
+        let attempt = Attempt { outcomes: vec![accepted], ..attempt(Some(Trouble::Waiting), Stage::Mail) };
+        assert_eq!(judge(&attempt, &mut Link { messages: 3, losses: 0 }), Verdict::Lost);
     }
 
     #[test]

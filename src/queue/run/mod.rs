@@ -16,7 +16,7 @@ use crate::mail::header::Header;
 use crate::mail::outcome::{Attempt, Failure, Trouble};
 use crate::spool::{Claim, Entry, Peek, Progress, QueueId, SpoolError, State, Ticket};
 use board::{Assigned, Board, Job};
-use judge::{Link, Verdict, judge};
+use judge::{Link, Verdict, judge, untouched};
 use std::sync::{Mutex, PoisonError};
 use std::thread::{self, Scope};
 use std::time::{Duration, Instant};
@@ -105,12 +105,18 @@ pub struct Run<'a> {
     pub selection: &'a Selection,
     /// By hand: everything that no person has put on hold. Else: what is due.
     pub occasion: Occasion,
+    /// How long what lies in `dead/` is kept.
+    pub keep_dead: Duration,
     /// Hears of each message that is done; for a bar on a terminal.
     pub watch: &'a (dyn Fn(&Tally) + Sync),
 }
 
 impl Run<'_> {
-    /// Goes once through the queue, and through the bounces that this makes.
+    /// Goes once through the queue, and through the notices that this makes; then clears away what is over its time.
+    /// What fails on the way is logged and left for the next run.
+    ///
+    /// # Errors
+    /// When the queue cannot be listed.
     pub fn once(&self) -> Result<Tally, SpoolError> {
         let ids = self.desk.spool.queue()?;
         let ids: Vec<QueueId> = ids.into_iter().filter(|id| self.selection.takes_id(id)).collect();
@@ -125,6 +131,9 @@ impl Run<'_> {
             }
             floor.board.dealt();
         });
+        if let Err(error) = self.desk.spool.tidy(Moment::now(), self.keep_dead) {
+            self.desk.log.note(&error.to_string());
+        }
         Ok(floor.count(self.watch, |_| {}))
     }
 
@@ -136,7 +145,8 @@ impl Run<'_> {
         id: &QueueId,
         selection: &Selection,
     ) {
-        let Some(peek) = self.peek(id).filter(|peek| selection.takes(&peek.ticket) && self.wants(&peek.progress)) else {
+        let Some(peek) = self.peek(id).filter(|peek| selection.takes(&peek.ticket) && self.wants(&peek.progress))
+        else {
             return floor.done(self.watch, None);
         };
         if peek.progress.which(State::Pending).is_empty() {
@@ -183,15 +193,9 @@ impl Run<'_> {
         }
     }
 
-    fn assign<'scope, 'env>(
-        &'env self,
-        scope: &'scope Scope<'scope, 'env>,
-        floor: &'env Floor,
-        job: Job<QueueId>,
-    ) {
-        let open = |to: &Destination| {
-            account::is_open(self.desk.spool, &to.account, &to.digest, self.occasion, Moment::now())
-        };
+    fn assign<'scope, 'env>(&'env self, scope: &'scope Scope<'scope, 'env>, floor: &'env Floor, job: Job<QueueId>) {
+        let open =
+            |to: &Destination| account::is_open(self.desk.spool, &to.account, &to.digest, self.occasion, Moment::now());
         match floor.board.assign(job, &open) {
             Assigned::Waiting => {}
             Assigned::Start(account) => drop(scope.spawn(move || self.work(scope, floor, &account))),
@@ -200,12 +204,7 @@ impl Run<'_> {
     }
 
     /// Nobody is left to be tried: a bounce is owed, or a removal was cut off.
-    fn settle_only<'scope, 'env>(
-        &'env self,
-        scope: &'scope Scope<'scope, 'env>,
-        floor: &'env Floor,
-        id: &QueueId,
-    ) {
+    fn settle_only<'scope, 'env>(&'env self, scope: &'scope Scope<'scope, 'env>, floor: &'env Floor, id: &QueueId) {
         match self.claim(id) {
             Some(entry) if entry.progress().which(State::Pending).is_empty() => {
                 self.finish(scope, floor, entry, None);
@@ -285,22 +284,31 @@ impl Run<'_> {
         entry: Entry,
         tried: &Tried,
     ) {
-        // The lock goes first: whoever takes the job next must find the entry free.
-        let (id, digest) = (job.id.clone(), job.destination().map(|to| to.digest.clone()).unwrap_or_default());
-        let fallback = floor.board.has_fallback(&job);
-        drop(entry);
-        let Err(job) = floor.board.retire(account, job) else { return };
+        let digest = job.destination().map(|to| to.digest.clone()).unwrap_or_default();
+        let job = if untouched(tried.attempt) {
+            // The lock goes first: whoever takes the job next must find the entry free.
+            drop(entry);
+            match floor.board.retire(account, job) {
+                Ok(()) => return,
+                Err(job) => Some(job),
+            }
+        } else {
+            self.finish(scope, floor, entry, Some(tried));
+            None
+        };
         if let Some(Trouble::Held(failure)) = &tried.attempt.trouble {
             account::failed(self.desk.spool, self.desk.log, account, &digest, failure, Moment::now());
         }
         let left = floor.board.stop(account);
-        if fallback {
-            self.assign(scope, floor, Job { leg: job.leg + 1, ..job });
-        } else {
-            match self.claim(&id) {
+        match job {
+            Some(job) if floor.board.has_fallback(&job) => {
+                self.assign(scope, floor, Job { leg: job.leg + 1, ..job });
+            }
+            Some(job) => match self.claim(&job.id) {
                 Some(entry) => self.finish(scope, floor, entry, Some(tried)),
                 None => floor.done(self.watch, None),
-            }
+            },
+            None => {}
         }
         for job in left {
             self.assign(scope, floor, Job { leg: job.leg + 1, ..job });
