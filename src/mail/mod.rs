@@ -2,6 +2,7 @@
 //! files, networks or configuration.
 
 pub mod address;
+pub mod bounce;
 pub mod compose;
 pub mod envelope;
 pub mod header;

@@ -1,1 +1,14 @@
-//! When a deposited message is tried again, what is bounced, what a person sees of the queue.
+//! The queue: what we do about what the relay said. When an entry is tried again, when an account waits, who hears of
+//! a failure, and how a person sees it all. Is handed a [`run::Courier`] and never imports `submission`.
+//!
+//! Decisions are pure functions of values (`retry`, `hold`, `settle`, `run::judge`, `listing`); `conclude`, `notice`,
+//! `account` and `run` carry them out.
+
+pub mod account;
+pub mod conclude;
+pub mod hold;
+pub mod listing;
+mod notice;
+pub mod retry;
+pub mod run;
+pub mod settle;
