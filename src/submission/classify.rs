@@ -69,7 +69,9 @@ impl Login<'_> {
         }
         let google = self.host.ends_with("gmail.com") || self.host.ends_with("googlemail.com");
         match self.user.rsplit_once('@') {
-            None if google => Some(format!("the user name is the full address: set user = \"{}@gmail.com\"", self.user)),
+            None if google => {
+                Some(format!("the user name is the full address: set user = \"{}@gmail.com\"", self.user))
+            }
             None => Some(format!("the user name {:?} has no domain; most providers want the full address", self.user)),
             Some((local, domain)) if google && domain != "gmail.com" && distance(domain, "gmail.com") <= 2 => {
                 Some(format!("the user name is probably {local}@gmail.com"))
@@ -193,41 +195,91 @@ mod tests {
         use Stage::*;
         use Verdict::*;
         let cases: &[(Stage, &str, Verdict, &str)] = &[
-            (Auth, "535-5.7.8 Username and Password not accepted. For more information, go to\n535 5.7.8  https://support.google.com/mail/?p=BadCredentials x - gsmtp", Account, "apppasswords"),
-            (Auth, "534-5.7.9 Application-specific password required. For more information, go to\n534 5.7.9  https://support.google.com/mail/?p=InvalidSecondFactor x - gsmtp", Account, "2-Step"),
-            (Auth, "534-5.7.9 Please log in with your web browser and then try again. For more\n534-5.7.9 information, go to\n534 5.7.9  https://support.google.com/mail/?p=WebLoginRequired x - gsmtp", Account, "browser"),
-            (Auth, "534-5.7.14 <https://accounts.google.com/signin/continue?sarp=1\n534 5.7.14  https://support.google.com/mail/answer/78754 x - gsmtp", Account, "browser"),
+            (
+                Auth,
+                "535-5.7.8 Username and Password not accepted. For more information, go to\n535 5.7.8  https://support.google.com/mail/?p=BadCredentials x - gsmtp",
+                Account,
+                "apppasswords",
+            ),
+            (
+                Auth,
+                "534-5.7.9 Application-specific password required. For more information, go to\n534 5.7.9  https://support.google.com/mail/?p=InvalidSecondFactor x - gsmtp",
+                Account,
+                "2-Step",
+            ),
+            (
+                Auth,
+                "534-5.7.9 Please log in with your web browser and then try again. For more\n534-5.7.9 information, go to\n534 5.7.9  https://support.google.com/mail/?p=WebLoginRequired x - gsmtp",
+                Account,
+                "browser",
+            ),
+            (
+                Auth,
+                "534-5.7.14 <https://accounts.google.com/signin/continue?sarp=1\n534 5.7.14  https://support.google.com/mail/answer/78754 x - gsmtp",
+                Account,
+                "browser",
+            ),
             (Auth, "454 4.7.0 Too many login attempts, please try again later. x - gsmtp", Account, "wait"),
             (Auth, "454 4.7.0 Cannot authenticate due to temporary system problem. Try again later.", Transient, ""),
             (Auth, "454 4.7.0 something else", Account, ""),
             (Auth, "421 4.3.0 Temporary System Problem. Try again later.", Transient, ""),
             (Auth, "451 4.3.0 later", Transient, ""),
             (Auth, "501 5.5.2 Cannot Decode response", Account, ""),
-            (Auth, "535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant. Visit https://aka.ms/smtp_auth_disabled", Account, "Set-CASMailbox"),
-            (Auth, "535 5.7.139 Authentication unsuccessful, basic authentication is disabled. [x]", Account, "token-command"),
+            (
+                Auth,
+                "535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant. Visit https://aka.ms/smtp_auth_disabled",
+                Account,
+                "Set-CASMailbox",
+            ),
+            (
+                Auth,
+                "535 5.7.139 Authentication unsuccessful, basic authentication is disabled. [x]",
+                Account,
+                "token-command",
+            ),
             (Auth, "535 5.7.139 Authentication unsuccessful, the user credentials were incorrect.", Account, "wrong"),
             (Auth, "535 5.7.3 Authentication unsuccessful [x]", Account, "token"),
             (Auth, "535 5.7.0 (#AUTH005) Too many bad auth attempts.", Account, "app password"),
             (Auth, "535 Authentication Credentials Invalid", Account, "region"),
             (Auth, "535 5.7.8 Error: authentication failed:", Account, "wrong"),
             (Auth, "432 4.7.12 A password transition is needed", Account, ""),
-            (Mail, "530-5.7.0 Authentication Required. For more information, go to\n530 5.7.0  https://support.google.com/mail/?p=WantAuthError x - gsmtp", Account, "user"),
+            (
+                Mail,
+                "530-5.7.0 Authentication Required. For more information, go to\n530 5.7.0  https://support.google.com/mail/?p=WantAuthError x - gsmtp",
+                Account,
+                "user",
+            ),
             (Mail, "530 5.7.57 Client not authenticated to send mail", Account, "user"),
             (Mail, "550 5.7.30 Basic authentication is not supported for Client Submission.", Account, "token-command"),
             (Mail, "553 5.1.7 The sender address <root> is not a valid RFC 5321 address.", Message, "rewrite-from"),
             (Mail, "553 Mail from must equal authorized user", Message, "rewrite-from"),
             (Mail, "501 mail from address must be same as authorization user", Message, "rewrite-from"),
-            (Mail, "552-5.3.4 Your message exceeded Google's message size limits. For more information,\n552 5.3.4 go to https://support.google.com/mail/?p=MaxSizeError x - gsmtp", Message, "25 MB"),
+            (
+                Mail,
+                "552-5.3.4 Your message exceeded Google's message size limits. For more information,\n552 5.3.4 go to https://support.google.com/mail/?p=MaxSizeError x - gsmtp",
+                Message,
+                "25 MB",
+            ),
             (Mail, "451 4.3.0 later", Transient, ""),
             (Mail, "503 5.5.1 EHLO/HELO first.", Transient, ""),
             (Rcpt, "553 5.7.1 <b@x>: Sender address rejected: not owned by user a@x", Message, "identities"),
             (Rcpt, "554 5.7.1 <b@x>: Relay access denied", Account, "user"),
             (Rcpt, "550 5.1.1 The email account that you tried to reach does not exist.", Message, ""),
             (Rcpt, "550 4.2.1 contradiction", Transient, ""),
-            (Rcpt, "452-4.5.3 Your message has too many recipients. For more information regarding\n452-4.5.3 Google's sending limits, go to\n452 4.5.3  https://support.google.com/mail/?p=TooManyRecipientsError x - gsmtp", Split, ""),
+            (
+                Rcpt,
+                "452-4.5.3 Your message has too many recipients. For more information regarding\n452-4.5.3 Google's sending limits, go to\n452 4.5.3  https://support.google.com/mail/?p=TooManyRecipientsError x - gsmtp",
+                Split,
+                "",
+            ),
             (Rcpt, "452 4.2.2 The recipient's inbox is out of storage space", Transient, ""),
             (Rcpt, "452 too many recipients", Split, ""),
-            (Data, "550-5.4.5 Daily user sending limit exceeded. For more information on Gmail\n550-5.4.5 sending limits go to\n550 5.4.5  https://support.google.com/a/answer/166852 x - gsmtp", Account, "24 hours"),
+            (
+                Data,
+                "550-5.4.5 Daily user sending limit exceeded. For more information on Gmail\n550-5.4.5 sending limits go to\n550 5.4.5  https://support.google.com/a/answer/166852 x - gsmtp",
+                Account,
+                "24 hours",
+            ),
             (Data, "550 5.4.5 Daily sending quota exceeded. x - gsmtp", Account, "24 hours"),
             (Data, "551 5.7.1 Not authorised to send from this header address", Message, "identities"),
             (Data, "554 5.2.252 SendAsDenied; a@x not allowed to send as b@x", Message, "from"),
@@ -260,9 +312,8 @@ mod tests {
                 row.code.is_some() || row.enhanced.is_some() || row.token.is_some() || row.phrase.is_some(),
                 "row {index} fits everything"
             );
-            let stages = [
-                Stage::Greeting, Stage::Ehlo, Stage::StartTls, Stage::Auth, Stage::Mail, Stage::Rcpt, Stage::Data,
-            ];
+            let stages =
+                [Stage::Greeting, Stage::Ehlo, Stage::StartTls, Stage::Auth, Stage::Mail, Stage::Rcpt, Stage::Data];
             let stage = row.stage.as_deref().map_or(Stage::Data, |key| {
                 *stages.iter().find(|stage| stage_key(**stage) == key).unwrap_or_else(|| panic!("no stage {key:?}"))
             });

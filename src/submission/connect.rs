@@ -6,7 +6,9 @@ use super::fault::{Fault, errno_words};
 use crate::config::Endpoint;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, connect as begin, getsockopt, socket, sockopt};
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, SockaddrStorage, connect as begin, getsockopt, socket, sockopt,
+};
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -177,8 +179,7 @@ fn resolver_fault(words: &str) -> Fault {
 /// The resolver's order kept within each family, families in turns, its first one first (RFC 8305 section 4).
 fn in_turns(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
-    let (first, second): (Vec<_>, Vec<_>) =
-        addresses.into_iter().partition(|address| address.is_ipv6() == first_is_v6);
+    let (first, second): (Vec<_>, Vec<_>) = addresses.into_iter().partition(|address| address.is_ipv6() == first_is_v6);
     let mut second = second.into_iter();
     let mut turns = Vec::new();
     for address in first {

@@ -85,7 +85,9 @@ impl Fault {
                  tls = \"implicit\"",
                 endpoint.port
             )),
-            Fault::Injected => Some("the network between may be hostile: use port = 465 with tls = \"implicit\"".into()),
+            Fault::Injected => {
+                Some("the network between may be hostile: use port = 465 with tls = \"implicit\"".into())
+            }
             Fault::NoStarttls => Some(
                 "something on the path may hide it (antivirus, firewall), or the server name is wrong: try port = 465 \
                  with tls = \"implicit\""
@@ -133,13 +135,7 @@ impl Fault {
 
     /// The failure as other rooms know it.
     pub fn failure(&self, stage: Stage, relay: &str, endpoint: &Endpoint) -> Failure {
-        Failure {
-            stage,
-            relay: relay.to_owned(),
-            reply: None,
-            cause: self.words(),
-            hint: self.hint(stage, endpoint),
-        }
+        Failure { stage, relay: relay.to_owned(), reply: None, cause: self.words(), hint: self.hint(stage, endpoint) }
     }
 }
 

@@ -182,7 +182,8 @@ mod tests {
 
     #[test]
     fn what_is_no_reply_is_an_error() {
-        for text in ["000 x\n", "999 x\n", "260 x\n", "25\n", "250x\n", "HTTP/1.1 400\r\n", "\n", "-250 x\n", "2５0 \n"] {
+        for text in ["000 x\n", "999 x\n", "260 x\n", "25\n", "250x\n", "HTTP/1.1 400\r\n", "\n", "-250 x\n", "2５0 \n"]
+        {
             assert!(matches!(read(text.as_bytes(), 100), Err(NoReply::Grammar(_))), "{text:?}");
         }
         assert_eq!(read(b"250-ok\r\n550 no\r\n", 100), Err(NoReply::MixedCodes));

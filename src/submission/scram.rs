@@ -216,8 +216,7 @@ mod tests {
 
     #[test]
     fn the_binding_is_part_of_what_is_proved() {
-        let mut scram =
-            Scram::with_nonce(Hash::Sha256, "a,b=c", b"p", Binding::Exporter([7; 32]), "nonce".into());
+        let mut scram = Scram::with_nonce(Hash::Sha256, "a,b=c", b"p", Binding::Exporter([7; 32]), "nonce".into());
         assert_eq!(scram.first(), "p=tls-exporter,,n=a=2Cb=3Dc,r=nonce");
         let last = scram.respond(b"r=nonceX,s=QSXCR+Q6sek8bf92,i=1").unwrap();
         let bound = [b"p=tls-exporter,,".as_slice(), &[7; 32]].concat();

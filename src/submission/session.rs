@@ -263,7 +263,8 @@ impl Opening<'_> {
         };
         let choices = match asked {
             Some(mechanism) if credentials.is_token && !mechanism.takes_token() => {
-                let cause = format!("a token is never sent as a password, which auth = {:?} asks for", mechanism.name());
+                let cause =
+                    format!("a token is never sent as a password, which auth = {:?} asks for", mechanism.name());
                 return Err(self.held(Stage::Auth, cause, Some("leave out auth".into())));
             }
             Some(mechanism) => vec![mechanism],
@@ -371,7 +372,8 @@ impl Opening<'_> {
             host: &self.endpoint.host,
             app_password: is_app_password(credentials.secret),
         };
-        let explanation = if credentials.is_token { classify(Stage::Auth, reply) } else { classify_login(reply, login) };
+        let explanation =
+            if credentials.is_token { classify(Stage::Auth, reply) } else { classify_login(reply, login) };
         let holds = explanation.verdict == Verdict::Account || reply.code >= 500;
         let complaint = complaint.map(|words| format!("the token was refused ({words}): get a new one for this user"));
         let hint = complaint.or_else(|| match mechanism {
@@ -470,3 +472,6 @@ fn tidied(secret: &[u8], host: &str) -> Zeroizing<Vec<u8>> {
 fn is_app_password(secret: &[u8]) -> bool {
     secret.len() == 16 && secret.iter().all(u8::is_ascii_lowercase)
 }
+
+#[cfg(test)]
+mod tests;

@@ -104,7 +104,10 @@ impl Client {
         let (words, hint) = match error {
             CertificateError::ExpiredContext { time, not_after } => (
                 format!("the certificate expired on {}", date(*not_after)),
-                Some(format!("if this host's clock is wrong (it says {}), set it; else tell the server's owner", date(*time))),
+                Some(format!(
+                    "if this host's clock is wrong (it says {}), set it; else tell the server's owner",
+                    date(*time)
+                )),
             ),
             CertificateError::NotValidYetContext { time, not_before } => (
                 format!("the certificate is not valid before {}", date(*not_before)),
@@ -121,8 +124,11 @@ impl Client {
                 format!("the certificate is not the pinned one; its fingerprint is sha256:{}", hex(leaf)),
                 Some("if the server has a new certificate, set tls-fingerprint to its fingerprint".into()),
             ),
-            // A self-signed one that calls itself an authority comes back as webpki's own error.
-            CertificateError::UnknownIssuer | CertificateError::Other(_) => untrusted(error, &names, leaf),
+            // A self-signed one that calls itself an authority comes back as webpki's own error, and an issuer with
+            // the name of a trusted one but another key as a bad signature.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature | CertificateError::Other(_) => {
+                untrusted(error, &names, leaf)
+            }
             error => (format!("the certificate is not good: {error}"), None),
         };
         Fault::Certificate(words, hint)
@@ -136,7 +142,7 @@ fn untrusted(error: &CertificateError, names: &Names, leaf: &[u8]) -> (String, O
             format!("the certificate is self-signed ({})", names.subject),
             Some(format!("if it is your own server's: {pin}")),
         )
-    } else if *error == CertificateError::UnknownIssuer {
+    } else if matches!(error, CertificateError::UnknownIssuer | CertificateError::BadSignature) {
         (
             format!("the certificate's issuer is not trusted here: {}", names.issuer),
             Some(format!(
@@ -188,10 +194,9 @@ impl Verifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         match &self.rule {
-            Rule::Anchors(_) => self
-                .chains()
-                .map_err(Error::General)?
-                .verify_server_cert(leaf, intermediates, name, &[], now),
+            Rule::Anchors(_) => {
+                self.chains().map_err(Error::General)?.verify_server_cert(leaf, intermediates, name, &[], now)
+            }
             Rule::Fingerprint(pin) if digest(&SHA256, leaf).as_ref() == pin => Ok(ServerCertVerified::assertion()),
             Rule::Fingerprint(_) => Err(CertificateError::ApplicationVerificationFailure.into()),
         }
@@ -250,7 +255,11 @@ fn date(time: UnixTime) -> String {
 /// The names of a certificate as rustls gives them, `DnsName("mail.x.org")`, without its wrapping.
 fn listed(presented: &[String]) -> String {
     let bare = |name: &String| name.split('"').nth(1).unwrap_or(name).to_owned();
-    if presented.is_empty() { "no name at all".into() } else { presented.iter().map(bare).collect::<Vec<_>>().join(", ") }
+    if presented.is_empty() {
+        "no name at all".into()
+    } else {
+        presented.iter().map(bare).collect::<Vec<_>>().join(", ")
+    }
 }
 
 fn hex(certificate: &[u8]) -> String {

@@ -574,3 +574,6 @@ fn address(mailbox: &Mailbox) -> Address {
 fn is_xtext_source(text: &str) -> bool {
     text.bytes().all(|octet| matches!(octet, b' '..=b'~'))
 }
+
+#[cfg(test)]
+mod tests;
