@@ -2,7 +2,7 @@
 
 use super::command::Flight;
 use super::fault::Fault;
-use super::reply::Assembler;
+use super::reply::{Assembler, told};
 use super::stream::Stream;
 use super::{Direction, Watch};
 use lettre::transport::smtp::response::Response;
@@ -18,10 +18,17 @@ impl Dialogue {
         Dialogue { stream }
     }
 
-    /// Sends a flight. Something received that answers nothing is an error, for it would be taken as the answer.
+    /// Sends a flight. Something received that answers nothing is an error, for it would be taken as the answer; but a
+    /// relay may say that it closes (421) at any time.
     pub fn send(&mut self, flight: &Flight, watch: &mut Watch) -> Result<(), Fault> {
         if !self.stream.is_quiet()? {
-            return Err(Fault::Unasked);
+            return Err(match self.reply_until(Instant::now(), watch) {
+                Ok(response) if u16::from(response.code()) == 421 => Fault::Unexpected(told(&response)),
+                _ => Fault::Unasked,
+            });
+        }
+        if self.stream.has_ended() {
+            return Err(Fault::Closed(None));
         }
         for line in flight.shown() {
             watch.observer.line(Direction::Client, &line);

@@ -2,11 +2,14 @@
 //! recipient. Blocking, one connection, no state beyond it.
 //!
 //! ```text
-//! session      open: endpoint by endpoint to a logged-in session; the one door for callers
+//! session      the one door for callers: open, submit, quit
+//!    | opening     one endpoint: connect, TLS, EHLO, AUTH
 //!    | connect     name to addresses, addresses raced, errors told apart
 //!    | tls         roots, verification, certificate faults in words (certificate reads the names)
-//!    | sasl        mechanisms and their exchanges (scram, md5)
-//! transaction  submit: MAIL, RCPT, DATA or BDAT, outcomes per recipient
+//!    | login       AUTH; sasl has the mechanisms (scram, md5)
+//! transaction  submit: outcomes per recipient
+//!    | offer       MAIL and RCPT as this relay takes them
+//!    | handover    DATA or BDAT and the message
 //! dialogue     commands out, replies in, all of it observed
 //!    | command     one flight of commands, checked octet by octet
 //!    | stream      plain or TLS, every wait bounded by Patience
@@ -23,7 +26,11 @@ mod command;
 mod connect;
 mod dialogue;
 mod fault;
+mod handover;
+mod login;
 mod md5;
+mod offer;
+mod opening;
 mod patience;
 mod reply;
 mod sasl;

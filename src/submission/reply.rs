@@ -159,7 +159,8 @@ mod tests {
 
     #[test]
     fn a_reply_is_read_the_same_in_any_pieces() {
-        let cases: &[(&str, Option<(u16, &[&str])>)] = &[
+        type Expected = Option<(u16, &'static [&'static str])>;
+        let cases: &[(&str, Expected)] = &[
             ("250 ok\r\n", Some((250, &["ok"]))),
             ("250 ok\n", Some((250, &["ok"]))),
             ("250\r\n", Some((250, &[""]))),

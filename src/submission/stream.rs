@@ -147,6 +147,11 @@ impl Stream {
         Ok(self.inbox.is_empty())
     }
 
+    /// Whether the peer has ended its side and said nothing that is still unread.
+    pub fn has_ended(&self) -> bool {
+        self.ended && self.inbox.is_empty()
+    }
+
     /// Writes as much of it as goes without waiting, and says that no more will come.
     pub fn send_last(&mut self, octets: &[u8]) {
         match &mut self.tls {

@@ -5,9 +5,11 @@ use super::super::Roots;
 use super::super::scripted::{Deaf, Identity, Relay, account, patience};
 use super::*;
 use crate::config::{Account, Limits, Tls};
-use crate::mail::envelope::{Notify, Return};
+use crate::mail::address::Mailbox;
+use crate::mail::envelope::{Notify, Recipient, Return, ReversePath};
 use crate::mail::header::Header;
 use crate::mail::wire::Source;
+use std::io;
 
 const PLAIN: &str = "S: 220 hi\nC: EHLO\nS: 250 hi\n";
 const PIPELINING: &str = "S: 220 hi\nC: EHLO\nS: 250-hi\nS: 250 PIPELINING\n";
