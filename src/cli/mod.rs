@@ -12,6 +12,7 @@ pub mod options;
 pub mod own;
 mod sendmail;
 mod usage;
+mod values;
 
 pub use own::{DeadCommand, Listing, Own, QueueCommand, Removal};
 pub use usage::UsageError;

@@ -1,7 +1,7 @@
 //! mailchute's own commands: one table, a row each. A command of several words is a row with a name of several words;
 //! the beginning of such a name alone means its `list`.
 
-use super::options::Task;
+use super::options::{self, Meaning, Task, Verdict};
 use super::{Global, Invocation, UsageError, Verbosity, age, help, sendmail, usage};
 use lexopt::{Arg, Parser};
 use std::ffi::OsString;
@@ -143,8 +143,8 @@ fn first_word(lexer: &mut Parser, global: &mut Global) -> Result<First, UsageErr
             return Ok(First::Sendmail);
         }
         let Some(argument) = lexer.next().map_err(usage::lexing)? else { return Ok(First::Sendmail) };
-        match Global::option(&argument) {
-            Some(set) => set(global, lexer)?,
+        match Global::meaning(&argument) {
+            Some(meaning) => global.set(meaning, lexer)?,
             None => {
                 let Arg::Value(word) = argument else { return Ok(First::Sendmail) };
                 return Ok(First::Word(word.to_string_lossy().into_owned()));
@@ -154,23 +154,26 @@ fn first_word(lexer: &mut Parser, global: &mut Global) -> Result<First, UsageErr
 }
 
 impl Global {
-    /// How one of the options that every command knows is set; `None` when it is another one.
-    fn option(argument: &Arg) -> Option<fn(&mut Global, &mut Parser) -> Result<(), UsageError>> {
-        match argument {
-            Arg::Short('v') => Some(|global, _| {
-                global.verbose = Verbosity::Dialogue;
-                Ok(())
-            }),
-            Arg::Short('C') | Arg::Long("config") => Some(|global, lexer| {
-                global.config = Some(PathBuf::from(lexer.value().map_err(usage::lexing)?));
-                Ok(())
-            }),
-            Arg::Short('a') | Arg::Long("account") => Some(|global, lexer| {
-                global.account = Some(lexer.value().map_err(usage::lexing)?.to_string_lossy().into_owned());
-                Ok(())
-            }),
+    /// What an option means that every command knows; `None` when it is another one.
+    fn meaning(argument: &Arg) -> Option<Meaning> {
+        let row = match argument {
+            Arg::Short(letter) => options::find(*letter)?,
+            Arg::Long(name) => options::find_long(name)?,
+            Arg::Value(_) => return None,
+        };
+        match row.verdict {
+            Verdict::Honoured(meaning @ (Meaning::Account | Meaning::Config | Meaning::Verbose)) => Some(meaning),
             _ => None,
         }
+    }
+
+    fn set(&mut self, meaning: Meaning, lexer: &mut Parser) -> Result<(), UsageError> {
+        match meaning {
+            Meaning::Verbose => self.verbose = Verbosity::Dialogue,
+            Meaning::Config => self.config = Some(PathBuf::from(lexer.value().map_err(usage::lexing)?)),
+            _ => self.account = Some(lexer.value().map_err(usage::lexing)?.to_string_lossy().into_owned()),
+        }
+        Ok(())
     }
 }
 
@@ -185,8 +188,8 @@ fn command(first: String, mut lexer: Parser, mut global: Global) -> Result<Invoc
     let mut given = Given { words: vec![first], options: Vec::new() };
     let mut found = None;
     while let Some(argument) = lexer.next().map_err(usage::lexing)? {
-        if let Some(set) = Global::option(&argument) {
-            set(&mut global, &mut lexer)?;
+        if let Some(meaning) = Global::meaning(&argument) {
+            global.set(meaning, &mut lexer)?;
             continue;
         }
         match argument {
