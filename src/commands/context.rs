@@ -7,6 +7,7 @@ use crate::diagnostic;
 use crate::log::Log;
 use crate::mail::address::Addressee;
 use crate::process::{self, Process};
+use crate::queue::conclude::Desk;
 use crate::queue::retry::Policy;
 use crate::route::Locals;
 use crate::spool::{Spool, SpoolError};
@@ -39,6 +40,7 @@ impl<'a> Context<'a> {
 
     /// The settings of a configuration already read.
     pub fn of(process: &'a Process, global: &Global, config: Config) -> Context<'a> {
+        let aliases = config::aliases::read_system();
         let log = Log::open(config.log_file.as_deref(), &process.program);
         let policy = Policy {
             first: config.queue.retry_first,
@@ -46,10 +48,11 @@ impl<'a> Context<'a> {
             expire: config.queue.expire,
             warn_after: config.queue.warn_after,
         };
+        aliases.warnings.iter().for_each(|warning| log.note(warning));
         Context {
             global: global.clone(),
             hosts: host_names(process, &config),
-            system_aliases: config::aliases::system(&log),
+            system_aliases: aliases.names,
             roots: Roots::new(process.variable("SSL_CERT_FILE").map(PathBuf::from)),
             process,
             config,
@@ -64,6 +67,11 @@ impl<'a> Context<'a> {
     /// It is missing and cannot be made, or is not safely ours.
     pub fn spool(&self) -> Result<Spool, SpoolError> {
         Spool::open(&self.config.spool)
+    }
+
+    /// What concluding an attempt needs.
+    pub fn desk<'b>(&'b self, spool: &'b Spool) -> Desk<'b> {
+        Desk { spool, log: &self.log, policy: &self.policy, host: &self.process.host }
     }
 
     /// What routing knows of local names.

@@ -7,14 +7,14 @@ use crate::clock::Moment;
 use crate::config::Account;
 use crate::diagnostic::printable;
 use crate::mail::encode;
-use crate::mail::envelope::Envelope;
+use crate::mail::envelope::{Envelope, ReversePath};
 use crate::mail::header::Header;
 use crate::mail::outcome::{Attempt, Failure, Outcome, Stage, Trouble};
 use crate::mail::wire::Wire;
 use crate::process;
 use crate::queue::run::{self, Destination, Submitter};
 use crate::route;
-use crate::spool::{Entry, Region, Ticket};
+use crate::spool::{Entry, Region, Shape, Ticket};
 use crate::submission::{Direction, Observer, Patience, Session};
 use crate::system;
 use std::fs::File;
@@ -43,6 +43,13 @@ impl Parcel<'_> {
         Parcel { envelope: &entry.ticket().envelope, header, body, eight_bit: entry.eight_bit() }
     }
 
+    /// What lies in an open file that may not be an entry yet.
+    pub fn from_content<'a>(envelope: &'a Envelope, content: &Region, shape: Shape) -> Parcel<'a> {
+        let header = content.part(0, shape.header);
+        let body = content.part(shape.header, shape.body);
+        Parcel { envelope, header, body, eight_bit: shape.eight_bit }
+    }
+
     /// How long its submission may take in all.
     pub fn time(&self) -> Duration {
         let mebibytes = u32::try_from(self.body.size() >> 20).unwrap_or(u32::MAX);
@@ -58,7 +65,7 @@ impl Parcel<'_> {
             let wire = Wire::new(&header, Box::new(self.body.clone()), self.body.size(), self.eight_bit);
             return Ok((envelope, wire));
         }
-        let mut output = system::scratch()?;
+        let mut output = File::from(system::scratch()?);
         let (header, nature) = encode::seven_bit(header, &self.body, self.body.size(), &mut output)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
         let body = Region::whole(output)?;
@@ -139,8 +146,8 @@ fn unreadable(relay: &str, error: &io::Error, recipients: usize) -> Attempt {
 impl run::Courier for Courier<'_> {
     fn destinations(&self, ticket: &Ticket, header: &dyn Fn() -> Header) -> Result<Vec<Destination>, Failure> {
         let sender = match ticket.envelope.reverse_path() {
-            crate::mail::envelope::ReversePath::Mailbox(mailbox) => Some(mailbox),
-            crate::mail::envelope::ReversePath::Null => None,
+            ReversePath::Mailbox(mailbox) => Some(mailbox),
+            ReversePath::Null => None,
         };
         let route = route::choose(&self.context.config, ticket.account.as_deref(), sender, &header());
         let account = route.map(|route| route.account).map_err(|error| Failure {
@@ -223,21 +230,27 @@ mod endpoints {
             return;
         }
         let Ok(Some(spool)) = Spool::existing(&context.config.spool) else { return };
-        let Some((port, at)) = spool.recall(&account.name).endpoint else { return };
+        let Some((port, at)) = spool.recall(&account.name).route.as_deref().and_then(read) else { return };
         if Moment::now().since(at) < A_DAY {
             account.endpoints.sort_by_key(|endpoint| endpoint.port != port);
         }
     }
 
     pub fn remember(context: &Context, account: &Account, worked: &Endpoint) {
-        let is_usual = account.endpoints.first() == Some(worked);
-        if account.endpoints.len() < 2 || is_usual {
+        // The list is in the order it was tried in: when the first worked, nothing is new.
+        if account.endpoints.first() == Some(worked) {
             return;
         }
         let Ok(Some(spool)) = Spool::existing(&context.config.spool) else { return };
         let mut memory = spool.recall(&account.name);
-        memory.endpoint = Some((worked.port, Moment::now()));
+        memory.route = Some(format!("{} {}", worked.port, Moment::now().seconds()));
         let _ = spool.remember(&account.name, &memory);
+    }
+
+    /// Port and time: `465 1795529045`.
+    fn read(route: &str) -> Option<(u16, Moment)> {
+        let (port, seconds) = route.split_once(' ')?;
+        Some((port.parse().ok()?, Moment::from_seconds(seconds.parse().ok()?)))
     }
 }
 

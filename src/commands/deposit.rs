@@ -5,11 +5,10 @@ use super::Failed;
 use crate::mail::encode;
 use crate::mail::header::Header;
 use crate::mail::message::Body;
-use crate::mail::wire::Source;
 use crate::spool::{Draft, Entry, Region, Shape, Spool, SpoolError, Ticket};
 use crate::system;
 use std::fs::File;
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead, Seek, Write};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -29,14 +28,10 @@ pub enum Keeper {
 }
 
 impl Keeper {
-    fn start(spool: &Result<Spool, SpoolError>, ticket: &Ticket) -> io::Result<Keeper> {
-        let draft = match spool {
-            Ok(spool) => spool.draft(ticket),
-            Err(error) => Err(error.clone()),
-        };
-        match draft {
+    fn start(spool: Result<Spool, SpoolError>, ticket: &Ticket) -> io::Result<Keeper> {
+        match spool.and_then(|spool| spool.draft(ticket)) {
             Ok(draft) => Ok(Keeper::Draft(draft)),
-            Err(error) => Ok(Keeper::Memory(system::scratch()?, error)),
+            Err(error) => Ok(Keeper::Memory(File::from(system::scratch()?), error)),
         }
     }
 
@@ -48,12 +43,29 @@ impl Keeper {
         }
     }
 
+    /// A second keeper for the same message.
+    fn again(self, spool: Option<Spool>, ticket: &Ticket) -> io::Result<Keeper> {
+        match (self, spool) {
+            (Keeper::Draft(_), Some(spool)) => Keeper::start(Ok(spool), ticket),
+            (Keeper::Memory(_, error), _) => Keeper::start(Err(error), ticket),
+            (draft, None) => Ok(draft),
+        }
+    }
+
+    /// Starts to make the message durable.
+    pub fn commit(self, shape: Shape) -> Committing {
+        match self {
+            Keeper::Draft(draft) => Committing::start(draft, shape),
+            Keeper::Memory(_, error) => Committing::done(Err(error)),
+        }
+    }
+
     /// Takes what a draft could not write to its disk, and goes on in memory.
     fn fall_back(&mut self, error: io::Error) -> io::Result<()> {
         let Keeper::Draft(draft) = self else { return Err(error) };
-        let mut file = system::scratch()?;
+        let mut file = File::from(system::scratch()?);
         draft.salvage(&mut file)?;
-        let error = SpoolError::io("writing an entry", &draft.home())(error);
+        let error = SpoolError::io("writing an entry", draft.home())(error);
         *self = Keeper::Memory(file, error);
         Ok(())
     }
@@ -90,11 +102,12 @@ impl Write for Keeper {
 /// # Errors
 /// The input ends in an error, or holds what no mail can.
 pub fn fill<R: BufRead>(
-    spool: &Result<Spool, SpoolError>,
+    spool: Result<Spool, SpoolError>,
     ticket: &Ticket,
     header: Header,
     body: &mut Body<R>,
 ) -> Result<Filled, Failed> {
+    let again = spool.as_ref().ok().cloned();
     let mut keeper = Keeper::start(spool, ticket).map_err(Failed::system)?;
     let header_size = write_header(&mut keeper, &header).map_err(Failed::system)?;
     let nature = body.copy_to(&mut keeper)?;
@@ -103,23 +116,13 @@ pub fn fill<R: BufRead>(
         let shape = Shape { header: header_size, body: nature.size, eight_bit: nature.eight_bit || !header.is_ascii() };
         return Ok(Filled { keeper, shape });
     }
+    // The slow path, for a line or an octet that no relay takes: the message is written anew.
     let raw = keeper.content().map_err(Failed::system)?.part(header_size, nature.size);
-    rework(spool, ticket, header, &nature, &raw)
-}
-
-/// The slow path, for a line or an octet that no relay takes: writes the message anew.
-fn rework(
-    spool: &Result<Spool, SpoolError>,
-    ticket: &Ticket,
-    header: Header,
-    nature: &crate::mail::message::Nature,
-    raw: &dyn Source,
-) -> Result<Filled, Failed> {
-    let mut encoded = system::scratch().map_err(Failed::system)?;
-    let (header, nature) = encode::rework(header, nature, raw, nature.size, &mut encoded)?;
-    let mut keeper = Keeper::start(spool, ticket).map_err(Failed::system)?;
+    let mut encoded = system::scratch().map(File::from).map_err(Failed::system)?;
+    let (header, nature) = encode::rework(header, &nature, &raw, nature.size, &mut encoded)?;
+    let mut keeper = keeper.again(again, ticket).map_err(Failed::system)?;
     let header_size = write_header(&mut keeper, &header).map_err(Failed::system)?;
-    io::Seek::rewind(&mut encoded).and_then(|()| io::copy(&mut encoded, &mut keeper)).map_err(Failed::system)?;
+    encoded.rewind().and_then(|()| io::copy(&mut encoded, &mut keeper)).map_err(Failed::system)?;
     keeper.flush().map_err(Failed::system)?;
     let shape = Shape { header: header_size, body: nature.size, eight_bit: nature.eight_bit || !header.is_ascii() };
     Ok(Filled { keeper, shape })
@@ -159,7 +162,12 @@ impl Committing {
         Committing(Arc::new(Mutex::new(Commit { answer, result })))
     }
 
-    /// Waits for the end of the commit; whether the message is safe. Afterwards no other thread runs.
+    /// A commit that is over.
+    pub fn done(result: Result<Entry, SpoolError>) -> Committing {
+        Committing(Arc::new(Mutex::new(Commit { answer: mpsc::channel().1, result: Some(result) })))
+    }
+
+    /// Waits for the end of the commit; whether the message is safe.
     pub fn is_safe(&self) -> bool {
         self.lock().wait().is_ok()
     }
@@ -171,7 +179,7 @@ impl Committing {
     pub fn finish(&self) -> Result<Entry, SpoolError> {
         let mut commit = self.lock();
         commit.wait();
-        commit.result.take().unwrap_or_else(|| Err(SpoolError::taken()))
+        commit.result.take().unwrap_or_else(|| Err(interrupted()))
     }
 
     fn lock(&self) -> MutexGuard<'_, Commit> {
@@ -182,6 +190,11 @@ impl Committing {
 impl Commit {
     fn wait(&mut self) -> &Result<Entry, SpoolError> {
         let answer = &self.answer;
-        self.result.get_or_insert_with(|| answer.recv().unwrap_or_else(|_| Err(SpoolError::taken())))
+        self.result.get_or_insert_with(|| answer.recv().unwrap_or_else(|_| Err(interrupted())))
     }
+}
+
+/// The committing thread died, which it never does.
+fn interrupted() -> SpoolError {
+    SpoolError::io("making an entry durable", "".as_ref())(io::ErrorKind::Interrupted.into())
 }

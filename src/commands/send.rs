@@ -16,7 +16,7 @@ use crate::mail::message;
 use crate::process::Process;
 use crate::queue::conclude::{Tried, conclude};
 use crate::queue::settle::Caller;
-use crate::spool::{Entry, Spool, SpoolError};
+use crate::spool::{Entry, Spool};
 use crate::submission::Patience;
 use crate::system::{self, Side};
 use std::io::{self, BufReader};
@@ -48,8 +48,9 @@ pub fn send(process: &Process, request: Delivering) -> Result<Exit, Failed> {
             return Err(failed);
         }
     };
-    let spool = context.spool();
-    let mut filled = deposit::fill(&spool, &letter.ticket, letter.header.clone(), &mut body)?;
+    let opened = context.spool();
+    let spool = opened.as_ref().ok().cloned();
+    let mut filled = deposit::fill(opened, &letter.ticket, letter.header.clone(), &mut body)?;
     system::ignore_endings();
     let content = filled.keeper.content().map_err(Failed::system)?;
     let parcel = Parcel::from_content(&letter.ticket.envelope, &content, filled.shape);
@@ -63,9 +64,9 @@ pub fn send(process: &Process, request: Delivering) -> Result<Exit, Failed> {
             return Ok(Exit::Ok);
         }
         caller.left();
-        return attempt(&context, &request, &letter, &spool, &parcel, &Committing::done(Ok(entry)), &caller);
+        return attempt(&context, &request, &letter, spool.as_ref(), &parcel, &Committing::done(Ok(entry)), &caller);
     }
-    attempt(&context, &request, &letter, &spool, &parcel, &committing, &caller)
+    attempt(&context, &request, &letter, spool.as_ref(), &parcel, &committing, &caller)
 }
 
 /// Opens the connection while the disk makes the message durable, offers it, and settles what the relay said.
@@ -73,13 +74,13 @@ fn attempt(
     context: &Context,
     request: &Delivering,
     letter: &Letter,
-    spool: &Result<Spool, SpoolError>,
+    spool: Option<&Spool>,
     parcel: &Parcel,
     committing: &Committing,
     caller: &Waiting,
 ) -> Result<Exit, Failed> {
     let courier = Courier::new(context);
-    let offer = Offer { context, courier: &courier, spool: spool.as_ref().ok() };
+    let offer = Offer { context, courier: &courier, spool };
     let mut patience = patience(&context.config, parcel, committing, caller);
     let opened = offer.open(letter.account, &mut patience);
     let entry = committing.finish().inspect(|entry| queued(context, entry));
