@@ -3,6 +3,7 @@
 
 pub mod address;
 pub mod compose;
+pub mod encode;
 pub mod envelope;
 pub mod header;
 pub mod message;
