@@ -4,6 +4,7 @@
 pub mod address;
 pub mod bounce;
 pub mod compose;
+pub mod encode;
 pub mod envelope;
 pub mod header;
 pub mod message;
