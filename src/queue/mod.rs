@@ -5,6 +5,8 @@
 //! `account` and `run` carry them out.
 
 pub mod account;
+#[cfg(test)]
+mod bench;
 pub mod conclude;
 pub mod hold;
 pub mod listing;
