@@ -101,7 +101,7 @@ impl Run<'_> {
         if peek.progress.which(State::Pending).is_empty() {
             return self.settle_only(scope, floor, id);
         }
-        let header = || Header::from_bytes(&peek.header.read().unwrap_or_default());
+        let header = || crate::queue::header(&peek.header).unwrap_or_default();
         match self.courier.destinations(&peek.ticket, &header) {
             Ok(route) => self.assign(scope, floor, Job { id: id.clone(), route, leg: 0 }),
             Err(failure) => self.unroutable(scope, floor, id, failure),
