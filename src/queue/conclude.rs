@@ -200,3 +200,163 @@ fn relay(outcome: &Outcome) -> Option<&str> {
 fn complain<T, E: std::fmt::Display>(desk: &Desk, entry: &Entry, result: Result<T, E>) -> Option<T> {
     result.map_err(|error| desk.log.note(&format!("{}: {error}", entry.id()))).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::envelope::{Notify, Recipient, Return, ReversePath};
+    use crate::mail::outcome::{Stage, Trouble};
+    use crate::queue::bench::{Bench, accepted, attempt, deferred, failure, mail, rejected};
+
+    const ME: &str = "me@web1.example.org";
+
+    #[test]
+    fn a_message_that_everyone_has_is_gone() {
+        let bench = Bench::new();
+        let id = bench.deposit(mail(ME, &["a@x.org", "b@x.org"]));
+        let conclusion = bench.conclude(&id, &attempt(&[accepted(), accepted()]), Caller::Waits);
+        assert_eq!(conclusion, Conclusion { exit: Exit::Ok, left: Left::Gone, notices: Vec::new() });
+        assert_eq!(bench.queue(), []);
+    }
+
+    #[test]
+    fn a_deferred_recipient_stays_queued_and_the_accepted_one_is_not_tried_again() {
+        let bench = Bench::new();
+        let id = bench.deposit(mail(ME, &["a@x.org", "b@x.org"]));
+        let conclusion = bench.conclude(&id, &attempt(&[accepted(), deferred()]), Caller::Gone);
+        assert_eq!(conclusion.left, Left::Queue);
+        assert_eq!(bench.states(&id), "DN");
+        let progress = bench.peek(&id).progress;
+        assert_eq!(progress.attempts, 1);
+        assert!(progress.next > Moment::now());
+        assert!(progress.recipients[1].reason.contains("451 4.7.1 later"), "{progress:?}");
+    }
+
+    #[test]
+    fn a_message_that_is_refused_while_the_caller_waits_lies_in_dead_and_is_not_bounced() {
+        let bench = Bench::new();
+        let id = bench.deposit(mail(ME, &["a@x.org"]));
+        let conclusion = bench.conclude(&id, &attempt(&[rejected()]), Caller::Waits);
+        assert_eq!(conclusion, Conclusion { exit: Exit::NoUser, left: Left::Dead, notices: Vec::new() });
+        assert_eq!((bench.queue(), bench.dead()), (vec![], vec![id.clone()]));
+        let dead = bench.room.spool.peek_in(crate::spool::Place::Dead, &id).unwrap().unwrap();
+        assert!(dead.progress.recipients[0].reason.contains("550 5.1.1 no such user"));
+    }
+
+    #[test]
+    fn those_who_are_refused_are_bounced_and_the_others_are_served() {
+        let bench = Bench::new();
+        let id = bench.deposit(mail(ME, &["a@x.org", "b@x.org"]));
+        let conclusion = bench.conclude(&id, &attempt(&[accepted(), rejected()]), Caller::Waits);
+        assert_eq!((conclusion.exit, conclusion.left), (Exit::Ok, Left::Gone));
+        assert_eq!(bench.queue(), conclusion.notices);
+        let bounce = &conclusion.notices[0];
+        let envelope = bench.peek(bounce).ticket.envelope;
+        assert_eq!(*envelope.reverse_path(), ReversePath::Null);
+        assert_eq!(envelope.recipients()[0].mailbox.to_string(), ME);
+        let text = bench.text(bounce);
+        assert!(text.contains("Final-Recipient: rfc822; b@x.org\r\nAction: failed\r\nStatus: 5.1.1\r\n"), "{text}");
+        assert!(!text.contains("a@x.org"), "{text}");
+        assert!(text.contains("\r\nSubject: hello\r\n") && !text.contains("\r\nHello\r\n"), "{text}");
+    }
+
+    #[test]
+    fn a_bounce_of_a_bounce_lies_in_dead() {
+        let bench = Bench::new();
+        let id = bench.deposit(mail("", &[ME]));
+        let conclusion = bench.conclude(&id, &attempt(&[rejected()]), Caller::Gone);
+        assert_eq!(conclusion, Conclusion { exit: Exit::Ok, left: Left::Dead, notices: Vec::new() });
+        assert_eq!((bench.queue(), bench.dead()), (vec![], vec![id]));
+    }
+
+    #[test]
+    fn the_original_stays_while_its_bounce_cannot_be_made_durable() {
+        let bench = Bench::new();
+        let id = bench.deposit(mail(ME, &["a@x.org"]));
+        // Something foreign has the bounce's name: the commit fails as on a broken disk.
+        let obstacle = bench.room.path("queue").join(QueueId::derived(&id, "bounce 0").as_str());
+        std::fs::create_dir(&obstacle).unwrap();
+        let conclusion = bench.conclude(&id, &attempt(&[rejected()]), Caller::Gone);
+        assert_eq!((conclusion.left, conclusion.notices.len()), (Left::Queue, 0));
+        assert_eq!(bench.states(&id), "F");
+        assert!(bench.peek(&id).progress.next > Moment::now());
+
+        std::fs::remove_dir(&obstacle).unwrap();
+        let entry = bench.room.claim(&id);
+        let conclusion = conclude(&bench.desk(), entry, None, Caller::Gone, Moment::now());
+        assert_eq!((conclusion.left, bench.queue()), (Left::Gone, conclusion.notices));
+    }
+
+    #[test]
+    fn a_bounce_that_is_there_already_is_not_made_twice() {
+        let bench = Bench::new();
+        let id = bench.deposit(mail(ME, &["a@x.org"]));
+        let mut entry = bench.room.claim(&id);
+        entry.record(0, &rejected(), Moment::now()).unwrap();
+        let hint = |_| None;
+        drop(notice::deposit(&bench.desk(), &entry, Subject::Failed(&[0]), &hint, Moment::now()).unwrap());
+        // Killed here; the next run finds the failure recorded and the bounce unmarked.
+        assert_eq!(bench.queue().len(), 2);
+        let conclusion = conclude(&bench.desk(), entry, None, Caller::Gone, Moment::now());
+        assert_eq!(conclusion.left, Left::Gone);
+        assert_eq!(bench.queue(), [QueueId::derived(&id, "bounce 0")]);
+    }
+
+    #[test]
+    fn an_old_message_is_bounced_with_its_last_reply() {
+        let bench = Bench::new();
+        let id = bench.deposit(mail(ME, &["a@x.org"]));
+        bench.age(&id, 200, 40);
+        let conclusion = bench.conclude(&id, &attempt(&[deferred()]), Caller::Gone);
+        assert_eq!(conclusion.left, Left::Gone);
+        let text = bench.text(&conclusion.notices[0]);
+        assert!(text.contains("Status: 4.4.7\r\n") && text.contains("451 4.7.1 later"), "{text}");
+    }
+
+    #[test]
+    fn a_late_message_is_announced_once_and_stays() {
+        let bench = Bench::new();
+        let id = bench.deposit(mail(ME, &["a@x.org"]));
+        bench.age(&id, 5, 9);
+        let first = bench.conclude(&id, &attempt(&[deferred()]), Caller::Gone);
+        assert_eq!((first.left, first.notices.len()), (Left::Queue, 1));
+        assert!(bench.text(&first.notices[0]).contains("Action: delayed\r\n"));
+        let second = bench.conclude(&id, &attempt(&[deferred()]), Caller::Gone);
+        assert_eq!((second.left, second.notices.len()), (Left::Queue, 0));
+    }
+
+    #[test]
+    fn a_held_account_leaves_the_message_as_it_was_with_the_reason() {
+        let bench = Bench::new();
+        let id = bench.deposit(mail(ME, &["a@x.org"]));
+        let before = bench.peek(&id).progress;
+        let refused = Trouble::Held(failure(Stage::Auth, 535, "5.7.8 no"));
+        let conclusion = bench.conclude(&id, &Attempt::failed(refused, 1), Caller::Waits);
+        assert_eq!((conclusion.exit, conclusion.left), (Exit::Ok, Left::Queue));
+        let after = bench.peek(&id).progress;
+        assert_eq!((after.attempts, after.next, after.age), (before.attempts, before.next, before.age));
+        assert!(after.recipients[0].reason.contains("535 5.7.8 no"));
+    }
+
+    #[test]
+    fn what_the_sender_asked_of_the_bounce_is_done() {
+        let bench = Bench::new();
+        let mut never = mail(ME, &["a@x.org"]);
+        let recipient =
+            Recipient { notify: Some(Notify::NEVER), ..Recipient::new(never.envelope.recipients()[0].mailbox.clone()) };
+        never.envelope =
+            crate::mail::envelope::Envelope::new(never.envelope.reverse_path().clone(), vec![recipient]).unwrap();
+        let id = bench.deposit(never);
+        let conclusion = bench.conclude(&id, &attempt(&[rejected()]), Caller::Gone);
+        assert_eq!((conclusion.left, conclusion.notices.len()), (Left::Gone, 0));
+
+        let mut full = mail(ME, &["a@x.org"]);
+        full.envelope.ret = Some(Return::Full);
+        full.envelope.envid = Some("QQ1".into());
+        let id = bench.deposit(full);
+        let conclusion = bench.conclude(&id, &attempt(&[rejected()]), Caller::Gone);
+        let text = bench.text(&conclusion.notices[0]);
+        assert!(text.contains("\r\nSubject: hello\r\n\r\nHello\r\n"), "{text}");
+        assert!(text.contains("\r\nOriginal-Envelope-Id: QQ1\r\n"), "{text}");
+    }
+}

@@ -5,6 +5,8 @@
 //! `account` and `run` carry them out.
 
 pub mod account;
+#[cfg(test)]
+mod bench;
 pub mod conclude;
 pub mod hold;
 pub mod listing;
@@ -12,3 +14,12 @@ mod notice;
 pub mod retry;
 pub mod run;
 pub mod settle;
+
+use crate::mail::header::Header;
+use crate::spool::Region;
+
+/// The header of a spooled message, whose region ends with the empty line that a `Header` is without.
+pub fn header(region: &Region) -> std::io::Result<Header> {
+    let octets = region.read()?;
+    Ok(Header::from_bytes(octets.strip_suffix(b"\r\n").unwrap_or(&octets)))
+}

@@ -87,7 +87,7 @@ fn write(
     now: Moment,
 ) -> io::Result<(Header, Vec<u8>)> {
     let ticket = entry.ticket();
-    let header = Header::from_bytes(&entry.header().read()?);
+    let header = super::header(&entry.header())?;
     // RFC 3461 section 4.3: RET is about failures.
     let whole = matches!(subject, Subject::Failed(_))
         && ticket.envelope.ret == Some(Return::Full)

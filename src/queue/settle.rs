@@ -78,8 +78,8 @@ pub fn settle(policy: &Policy, id: &impl Hash, case: &Case) -> Settlement {
     let counted = if matches!(trouble, Some(Trouble::Held(_))) { Counted::No } else { Counted::Yes };
     let mut schedule = schedule(policy, id, progress, counted, case.now);
 
-    let mut waiting = having(progress, State::Pending);
-    let mut failed = having(progress, State::Failed);
+    let mut waiting = progress.which(State::Pending);
+    let mut failed = progress.which(State::Failed);
     let mut expired = Vec::new();
     if counted == Counted::Yes && !waiting.is_empty() && retry::expired(policy, schedule.age, schedule.attempts) {
         expired.append(&mut waiting);
@@ -109,11 +109,6 @@ pub fn settle(policy: &Policy, id: &impl Hash, case: &Case) -> Settlement {
         ReversePath::Null if tell.is_empty() || settlement.then == Then::Keep => Settlement { unsaid, ..settlement },
         ReversePath::Null => Settlement { unsaid, then: Then::Bury, ..settlement },
     }
-}
-
-fn having(progress: &Progress, state: State) -> Vec<usize> {
-    let recipients = progress.recipients.iter().enumerate();
-    recipients.filter(|(_, status)| status.state == state).map(|(index, _)| index).collect()
 }
 
 fn schedule(policy: &Policy, id: &impl Hash, progress: &Progress, counted: Counted, now: Moment) -> Schedule {

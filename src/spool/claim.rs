@@ -8,6 +8,7 @@ use super::error::{Flaw, SpoolError};
 use super::layout::Layout;
 use super::progress::Progress;
 use super::queue_id::QueueId;
+use super::region::Region;
 use super::ticket::Ticket;
 use super::{Peek, Spool};
 use std::fs::File;
@@ -80,7 +81,8 @@ pub fn peek(spool: &Spool, place: Place, id: &QueueId) -> Result<Option<Peek>, S
     let read = read(&file, found.size()).map_err(|error| SpoolError::io("reading it", &path())(error))?;
     let (layout, ticket, progress) = read.map_err(unreadable)?;
     let ticket = ticket.map_err(unreadable)?;
-    Ok(Some(Peek { ticket, progress, size: layout.header + layout.body }))
+    let header = Region { file: Arc::new(file), start: layout.message(), size: layout.header };
+    Ok(Some(Peek { ticket, progress, header, size: layout.header + layout.body }))
 }
 
 /// Locks a file, unless somebody else has: whether it is ours now.

@@ -44,10 +44,12 @@ pub struct Spool {
 }
 
 /// An entry seen without taking it; it may be gone or changed by now.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Peek {
     pub ticket: Ticket,
     pub progress: Progress,
+    /// The message header with its empty line.
+    pub header: Region,
     /// Octets of the message, header and body.
     pub size: u64,
 }

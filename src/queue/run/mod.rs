@@ -3,21 +3,25 @@
 //! go on. Entries are opened one by one as they are dealt out, and none is open while it waits.
 
 mod board;
+mod floor;
 mod judge;
+mod selection;
 
 pub use super::hold::Occasion;
+pub use floor::Tally;
+pub use selection::Selection;
 
 use super::account;
-use super::conclude::{Desk, Left, Tried, conclude};
+use super::conclude::{Desk, Tried, conclude};
 use super::retry;
 use super::settle::Caller;
 use crate::clock::Moment;
 use crate::mail::header::Header;
 use crate::mail::outcome::{Attempt, Failure, Trouble};
 use crate::spool::{Claim, Entry, Peek, Progress, QueueId, SpoolError, State, Ticket};
-use board::{Assigned, Board, Job};
+use board::{Assigned, Job};
+use floor::Floor;
 use judge::{Link, Verdict, judge, untouched};
-use std::sync::{Mutex, PoisonError};
 use std::thread::{self, Scope};
 use std::time::{Duration, Instant};
 
@@ -47,57 +51,6 @@ pub trait Submitter {
     fn submit(&mut self, entry: &Entry, recipients: &[usize]) -> Attempt;
 }
 
-/// Which entries a run takes; texts match anywhere, in any case.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Selection {
-    All,
-    /// `-qI`
-    Id(String),
-    /// `-qR`
-    Recipient(String),
-    /// `-qS`
-    Sender(String),
-}
-
-impl Selection {
-    fn takes_id(&self, id: &QueueId) -> bool {
-        match self {
-            Selection::Id(text) => contains(id.as_str(), text),
-            Selection::All | Selection::Recipient(_) | Selection::Sender(_) => true,
-        }
-    }
-
-    fn takes(&self, ticket: &Ticket) -> bool {
-        match self {
-            Selection::All | Selection::Id(_) => true,
-            Selection::Recipient(text) => {
-                ticket.envelope.recipients().iter().any(|to| contains(&to.mailbox.to_string(), text))
-            }
-            Selection::Sender(text) => contains(&ticket.envelope.reverse_path().to_string(), text),
-        }
-    }
-}
-
-fn contains(text: &str, part: &str) -> bool {
-    text.to_lowercase().contains(&part.to_lowercase())
-}
-
-/// How far a run is, in messages.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Looked at or still to be.
-    pub total: usize,
-    /// Gone through so far; `total` at the end.
-    pub done: usize,
-    /// Gone from the queue: served, or told.
-    pub finished: usize,
-    /// Tried, and still waiting.
-    pub deferred: usize,
-    /// Moved to `dead/`.
-    pub dead: usize,
-    pub elapsed: Duration,
-}
-
 /// A queue run and what it needs.
 pub struct Run<'a> {
     pub desk: Desk<'a>,
@@ -120,11 +73,7 @@ impl Run<'_> {
     pub fn once(&self) -> Result<Tally, SpoolError> {
         let ids = self.desk.spool.queue()?;
         let ids: Vec<QueueId> = ids.into_iter().filter(|id| self.selection.takes_id(id)).collect();
-        let floor = Floor {
-            board: Board::default(),
-            tally: Mutex::new(Tally { total: ids.len(), ..Tally::default() }),
-            started: Instant::now(),
-        };
+        let floor = Floor::new(ids.len(), self.watch);
         thread::scope(|scope| {
             for id in &ids {
                 self.deal(scope, &floor, id, self.selection);
@@ -134,25 +83,25 @@ impl Run<'_> {
         if let Err(error) = self.desk.spool.tidy(Moment::now(), self.keep_dead) {
             self.desk.log.note(&error.to_string());
         }
-        Ok(floor.count(self.watch, |_| {}))
+        Ok(floor.tally())
     }
 
     /// Sends an entry on its way, if it is to be tried at all.
     fn deal<'scope, 'env>(
         &'env self,
         scope: &'scope Scope<'scope, 'env>,
-        floor: &'env Floor,
+        floor: &'env Floor<'env>,
         id: &QueueId,
         selection: &Selection,
     ) {
         let Some(peek) = self.peek(id).filter(|peek| selection.takes(&peek.ticket) && self.wants(&peek.progress))
         else {
-            return floor.done(self.watch, None);
+            return floor.done(None);
         };
         if peek.progress.which(State::Pending).is_empty() {
             return self.settle_only(scope, floor, id);
         }
-        let header = || Header::from_bytes(&peek.header.read().unwrap_or_default());
+        let header = || crate::queue::header(&peek.header).unwrap_or_default();
         match self.courier.destinations(&peek.ticket, &header) {
             Ok(route) => self.assign(scope, floor, Job { id: id.clone(), route, leg: 0 }),
             Err(failure) => self.unroutable(scope, floor, id, failure),
@@ -193,24 +142,34 @@ impl Run<'_> {
         }
     }
 
-    fn assign<'scope, 'env>(&'env self, scope: &'scope Scope<'scope, 'env>, floor: &'env Floor, job: Job<QueueId>) {
+    fn assign<'scope, 'env>(
+        &'env self,
+        scope: &'scope Scope<'scope, 'env>,
+        floor: &'env Floor<'env>,
+        job: Job<QueueId>,
+    ) {
         let open =
             |to: &Destination| account::is_open(self.desk.spool, &to.account, &to.digest, self.occasion, Moment::now());
         match floor.board.assign(job, &open) {
             Assigned::Waiting => {}
             Assigned::Start(account) => drop(scope.spawn(move || self.work(scope, floor, &account))),
-            Assigned::Nowhere => floor.done(self.watch, None),
+            Assigned::Nowhere => floor.done(None),
         }
     }
 
     /// Nobody is left to be tried: a bounce is owed, or a removal was cut off.
-    fn settle_only<'scope, 'env>(&'env self, scope: &'scope Scope<'scope, 'env>, floor: &'env Floor, id: &QueueId) {
+    fn settle_only<'scope, 'env>(
+        &'env self,
+        scope: &'scope Scope<'scope, 'env>,
+        floor: &'env Floor<'env>,
+        id: &QueueId,
+    ) {
         match self.claim(id) {
             Some(entry) if entry.progress().which(State::Pending).is_empty() => {
                 self.finish(scope, floor, entry, None);
                 self.sync();
             }
-            _ => floor.done(self.watch, None),
+            _ => floor.done(None),
         }
     }
 
@@ -218,25 +177,25 @@ impl Run<'_> {
     fn unroutable<'scope, 'env>(
         &'env self,
         scope: &'scope Scope<'scope, 'env>,
-        floor: &'env Floor,
+        floor: &'env Floor<'env>,
         id: &QueueId,
         failure: Failure,
     ) {
-        let Some(entry) = self.claim(id) else { return floor.done(self.watch, None) };
+        let Some(entry) = self.claim(id) else { return floor.done(None) };
         let offered = entry.progress().which(State::Pending);
         let attempt = Attempt::failed(Trouble::Held(failure), offered.len());
         self.finish(scope, floor, entry, Some(&Tried { attempt: &attempt, offered: &offered, account: "" }));
     }
 
     /// One worker: an account's messages over one connection, until there are no more or the account fails.
-    fn work<'scope, 'env>(&'env self, scope: &'scope Scope<'scope, 'env>, floor: &'env Floor, account: &str) {
+    fn work<'scope, 'env>(&'env self, scope: &'scope Scope<'scope, 'env>, floor: &'env Floor<'env>, account: &str) {
         let mut submitter = None;
         let mut link = Link::default();
         let mut synced = Instant::now();
         while let Some(job) = floor.board.take(account) {
             let claimed = self.claim(&job.id).map(|entry| (entry.progress().which(State::Pending), entry));
             let Some((offered, entry)) = claimed.filter(|(offered, _)| !offered.is_empty()) else {
-                floor.done(self.watch, None);
+                floor.done(None);
                 continue;
             };
             let attempt = submitter.get_or_insert_with(|| self.courier.connect(account)).submit(&entry, &offered);
@@ -278,7 +237,7 @@ impl Run<'_> {
     fn down<'scope, 'env>(
         &'env self,
         scope: &'scope Scope<'scope, 'env>,
-        floor: &'env Floor,
+        floor: &'env Floor<'env>,
         account: &str,
         job: Job<QueueId>,
         entry: Entry,
@@ -306,7 +265,7 @@ impl Run<'_> {
             }
             Some(job) => match self.claim(&job.id) {
                 Some(entry) => self.finish(scope, floor, entry, Some(tried)),
-                None => floor.done(self.watch, None),
+                None => floor.done(None),
             },
             None => {}
         }
@@ -318,13 +277,13 @@ impl Run<'_> {
     fn finish<'scope, 'env>(
         &'env self,
         scope: &'scope Scope<'scope, 'env>,
-        floor: &'env Floor,
+        floor: &'env Floor<'env>,
         entry: Entry,
         tried: Option<&Tried>,
     ) {
         let conclusion = conclude(&self.desk, entry, tried, Caller::Gone, Moment::now());
-        floor.count(&|_| {}, |tally| tally.total += conclusion.notices.len());
-        floor.done(self.watch, Some(conclusion.left));
+        floor.more(conclusion.notices.len());
+        floor.done(Some(conclusion.left));
         for notice in &conclusion.notices {
             self.deal(scope, floor, notice, &Selection::All);
         }
@@ -337,31 +296,5 @@ impl Run<'_> {
     }
 }
 
-/// What the workers of a run share.
-struct Floor {
-    board: Board<QueueId>,
-    tally: Mutex<Tally>,
-    started: Instant,
-}
-
-impl Floor {
-    fn done(&self, watch: &(dyn Fn(&Tally) + Sync), left: Option<Left>) {
-        self.count(watch, |tally| {
-            tally.done += 1;
-            match left {
-                Some(Left::Gone) => tally.finished += 1,
-                Some(Left::Queue) => tally.deferred += 1,
-                Some(Left::Dead) => tally.dead += 1,
-                None => {}
-            }
-        });
-    }
-
-    fn count(&self, watch: &(dyn Fn(&Tally) + Sync), change: impl FnOnce(&mut Tally)) -> Tally {
-        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut tally);
-        tally.elapsed = self.started.elapsed();
-        watch(&tally);
-        *tally
-    }
-}
+#[cfg(test)]
+mod tests;
