@@ -173,13 +173,15 @@ impl Session {
     pub(super) fn hear(&mut self, stage: Stage, watch: &mut Watch) -> Result<Reply, End> {
         let response = self.dialogue.reply(watch).map_err(|fault| End::Broke(stage, fault))?;
         let reply = told(&response);
-        if reply.code == 421 {
-            return Err(End::Closing(self.judge(stage, reply).1));
-        }
         if response.code().severity == Severity::PositiveIntermediate && stage != Stage::Data {
             return Err(End::Broke(stage, Fault::Unexpected(reply)));
         }
-        Ok(reply)
+        self.unless_closing(stage, reply)
+    }
+
+    /// The reply, unless it is 421.
+    pub(super) fn unless_closing(&self, stage: Stage, reply: Reply) -> Result<Reply, End> {
+        if reply.code == 421 { Err(End::Closing(self.judge(stage, reply).1)) } else { Ok(reply) }
     }
 
     /// What a refusing reply means, and the failure it makes.
