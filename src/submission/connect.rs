@@ -29,6 +29,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// It in words, for people.
     pub fn words(self) -> String {
         match self {
             Refusal::TimedOut => "timed out".into(),

@@ -14,6 +14,7 @@ pub struct Dialogue {
 }
 
 impl Dialogue {
+    /// Begins where the connection begins: nothing is said yet.
     pub fn new(stream: Stream) -> Dialogue {
         Dialogue { stream }
     }

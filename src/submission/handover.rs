@@ -120,7 +120,7 @@ impl Session {
         }
         if let Some(reply) = self.send_message(verb, &flight, wire, watch).map_err(broke)? {
             self.alive = false;
-            return Ok(reply);
+            return self.unless_closing(Stage::Data, reply);
         }
         let reply = self.hear(Stage::Data, watch)?;
         self.unclean = verb == Verb::BdatAfter && reply.code >= 400;
@@ -144,18 +144,21 @@ impl Session {
         let mut broke = None;
         let stream = &mut self.dialogue.stream;
         let patience = &mut *watch.patience;
+        // A piece goes out when the next one comes, so that the last one stays here until it is seen that no reply came
+        // before it.
         let mut sink = |octets: &[u8]| {
+            if piece.len() >= PIECE {
+                let sent = stream.send(&piece, patience).and_then(|()| stream.is_quiet());
+                piece.clear();
+                match sent {
+                    Ok(true) => {}
+                    Ok(false) => broke = Some(Fault::Unasked),
+                    Err(fault) => broke = Some(fault),
+                }
+            }
             piece.extend_from_slice(octets);
             count += octets.len() as u64;
-            if piece.len() < PIECE {
-                return Ok(());
-            }
-            let sent = stream.send(&piece, patience);
-            piece.clear();
-            sent.map_err(|fault| {
-                broke = Some(fault);
-                io::Error::other("not sent")
-            })
+            if broke.is_some() { Err(io::Error::other("not sent")) } else { Ok(()) }
         };
         let written = if verb.is_bdat() { wire.bdat(&mut sink) } else { wire.data(&mut sink) };
         if let Some(fault) = broke {

@@ -36,11 +36,12 @@ impl Opening<'_> {
             ));
         }
         if capabilities.auth.is_empty() {
-            return Err(self.held(
+            let setback = self.held(
                 Stage::Auth,
                 "a user is configured, but the relay offers no login".into(),
                 Some("another port may offer it; if the relay wants none, leave out user".into()),
-            ));
+            );
+            return Err(Setback { tries_next: true, ..setback });
         }
         let asked = match &self.account.auth {
             Auth::Auto => None,

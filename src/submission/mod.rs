@@ -70,6 +70,7 @@ pub(crate) struct Watch<'a> {
 }
 
 impl Watch<'_> {
+    /// Tells the observer something of ours.
     fn note(&mut self, text: &str) {
         self.observer.line(Direction::Note, text);
     }

@@ -47,6 +47,7 @@ enum State {
 }
 
 impl Scram {
+    /// Starts an exchange; `None` when there is no randomness for its nonce.
     pub fn new(hash: Hash, user: &str, password: &[u8], binding: Binding) -> Option<Scram> {
         let mut random = [0; 18];
         SystemRandom::new().fill(&mut random).ok()?;

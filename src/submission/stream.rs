@@ -32,6 +32,7 @@ impl Stream {
         Stream { socket, tls: None, inbox: Vec::new(), ended: false }
     }
 
+    /// The socket, for its addresses.
     pub fn socket(&self) -> &TcpStream {
         &self.socket
     }

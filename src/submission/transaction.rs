@@ -78,8 +78,32 @@ impl Session {
         let mut steps: VecDeque<Step> = reset.into_iter().chain([Step::Mail(mail)]).collect();
         steps.extend(batch.into_iter().map(Step::Recipient));
         let verb = Verb::choose(self, wire);
+        let said = self.say_envelope(steps, verb, wire, ledger, watch)?;
+        if said.accepted.is_empty() {
+            self.unclean = true;
+            for (candidate, failure) in said.postponed {
+                ledger.settle(candidate.position, Outcome::Deferred(failure));
+            }
+            if said.verb_sent {
+                self.end_without_recipients(verb, watch)?;
+            }
+            return Ok(Vec::new());
+        }
+        let reply = self.hand_over(verb, said.verb_sent, wire, watch)?;
+        self.settle_accepted(&said.accepted, reply, ledger)?;
+        Ok(said.postponed.into_iter().map(|(candidate, _)| candidate).collect())
+    }
+
+    /// The envelope, flight by flight, with `verb` behind the last one when it goes there.
+    fn say_envelope(
+        &mut self,
+        mut steps: VecDeque<Step>,
+        verb: Verb,
+        wire: &Wire,
+        ledger: &mut Ledger,
+        watch: &mut Watch,
+    ) -> Result<Said, End> {
         let mut said = Said::default();
-        let mut sent_behind = false;
         while !steps.is_empty() && !said.mail_refused {
             let mut flight = Flight::default();
             let mut expected = Vec::new();
@@ -92,42 +116,25 @@ impl Session {
             }
             if steps.is_empty() && verb.goes_behind() {
                 verb.write(wire, &mut flight).map_err(|fault| End::Broke(Stage::Data, fault))?;
-                sent_behind = true;
+                said.verb_sent = true;
             }
             let stage = expected.first().map_or(Stage::Mail, Step::stage);
             self.dialogue.send(&flight, watch).map_err(|fault| End::Broke(stage, fault))?;
             for step in expected {
                 let reply = self.hear(step.stage(), watch)?;
-                self.note(step, reply, &mut said, ledger)?;
+                self.note(step, reply, &mut said, ledger);
             }
         }
-        if said.accepted.is_empty() {
-            self.unclean = true;
-            for (candidate, failure) in said.postponed {
-                ledger.settle(candidate.position, Outcome::Deferred(failure));
-            }
-            if sent_behind {
-                self.end_without_recipients(verb, watch)?;
-            }
-            return Ok(Vec::new());
-        }
-        let reply = self.hand_over(verb, sent_behind, wire, watch)?;
-        self.settle_accepted(&said.accepted, reply, ledger)?;
-        Ok(said.postponed.into_iter().map(|(candidate, _)| candidate).collect())
+        Ok(said)
     }
 
     /// Takes the reply to one envelope command.
-    fn note(&mut self, step: Step, reply: Reply, said: &mut Said, ledger: &mut Ledger) -> Result<(), End> {
+    fn note(&self, step: Step, reply: Reply, said: &mut Said, ledger: &mut Ledger) {
         let positive = (200..300).contains(&reply.code);
         match step {
             // Refused or not, MAIL's reply shows where we stand.
-            Step::Reset => Ok(()),
-            Step::Mail(_) if positive => Ok(()),
-            Step::Recipient(_) if said.mail_refused => Ok(()),
-            Step::Recipient(candidate) if positive => {
-                said.accepted.push(candidate.position);
-                Ok(())
-            }
+            Step::Reset => {}
+            Step::Mail(_) if positive => {}
             Step::Mail(_) => {
                 said.mail_refused = true;
                 let (verdict, failure) = self.judge(Stage::Mail, reply);
@@ -135,20 +142,18 @@ impl Session {
                     ledger.hold(failure.clone());
                 }
                 ledger.settle_all(|| outcome(verdict, failure.clone()));
-                Ok(())
             }
-            Step::Recipient(candidate) => {
-                let (verdict, failure) = self.judge(Stage::Rcpt, reply);
-                match verdict {
-                    Verdict::Split => said.postponed.push((candidate, failure)),
-                    Verdict::Account => {
+            Step::Recipient(_) if said.mail_refused => {}
+            Step::Recipient(candidate) if positive => said.accepted.push(candidate.position),
+            Step::Recipient(candidate) => match self.judge(Stage::Rcpt, reply) {
+                (Verdict::Split, failure) => said.postponed.push((candidate, failure)),
+                (verdict, failure) => {
+                    if verdict == Verdict::Account {
                         ledger.hold(failure.clone());
-                        ledger.settle(candidate.position, Outcome::Deferred(failure));
                     }
-                    verdict => ledger.settle(candidate.position, outcome(verdict, failure)),
+                    ledger.settle(candidate.position, outcome(verdict, failure));
                 }
-                Ok(())
-            }
+            },
         }
     }
 
@@ -173,13 +178,15 @@ impl Session {
     pub(super) fn hear(&mut self, stage: Stage, watch: &mut Watch) -> Result<Reply, End> {
         let response = self.dialogue.reply(watch).map_err(|fault| End::Broke(stage, fault))?;
         let reply = told(&response);
-        if reply.code == 421 {
-            return Err(End::Closing(self.judge(stage, reply).1));
-        }
         if response.code().severity == Severity::PositiveIntermediate && stage != Stage::Data {
             return Err(End::Broke(stage, Fault::Unexpected(reply)));
         }
-        Ok(reply)
+        self.unless_closing(stage, reply)
+    }
+
+    /// The reply, unless it is 421.
+    pub(super) fn unless_closing(&self, stage: Stage, reply: Reply) -> Result<Reply, End> {
+        if reply.code == 421 { Err(End::Closing(self.judge(stage, reply).1)) } else { Ok(reply) }
     }
 
     /// What a refusing reply means, and the failure it makes.
@@ -247,7 +254,11 @@ impl Step {
 #[derive(Default)]
 struct Said {
     mail_refused: bool,
+    /// DATA, or BDAT with the message, is out.
+    verb_sent: bool,
+    /// Places among the outcomes.
     accepted: Vec<usize>,
+    /// For the next transaction, or deferred when there is none.
     postponed: Vec<(Candidate, Failure)>,
 }
 
