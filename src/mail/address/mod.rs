@@ -16,7 +16,7 @@ use crate::diagnostic::Explain;
 use crate::exit::Exit;
 use std::fmt;
 
-pub(super) use list::{Found, find};
+pub(super) use list::find;
 
 /// What stands where an address is expected: a complete one, or a bare name such as `root` that only this host knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
