@@ -1,5 +1,5 @@
 //! Local names and the addresses they stand for: the text of aliases(5), as every mailer on the host reads it.
-//! Nothing is run, written or included here, so programs, files and includes are refused.
+//! Nothing is run, written or included here, so programs, files and includes are refused, one by one.
 
 use crate::mail::address::{Addressee, parse_list};
 use std::collections::BTreeMap;
@@ -36,26 +36,14 @@ pub fn parse(text: &str) -> Aliases {
         };
         let mut addressees = Vec::new();
         for item in items(value) {
-            match addressees_of(item) {
+            match parse_list(item.as_bytes()) {
                 Ok(found) => addressees.extend(found),
-                Err(reason) => aliases.warn(line, &format!("{name}: {reason}")),
+                Err(error) => aliases.warn(line, &format!("{name}: {error}")),
             }
         }
         aliases.names.entry(name).or_default().extend(addressees);
     }
     aliases
-}
-
-/// The addressees of one right-hand entry; refuses what would run, write or include something.
-pub(super) fn addressees_of(item: &str) -> Result<Vec<Addressee>, String> {
-    let bare = item.trim().trim_start_matches(['"', '\\']);
-    let kind = match bare {
-        _ if bare.starts_with('|') => "a program",
-        _ if bare.starts_with('/') => "a file",
-        _ if bare.to_ascii_lowercase().starts_with(":include:") => "an include",
-        _ => return parse_list(item.as_bytes()).map_err(|error| error.to_string()),
-    };
-    Err(format!("{:?} is {kind}, and mail goes to addresses only", item.trim()))
 }
 
 impl Aliases {
@@ -108,12 +96,10 @@ mod tests {
     use super::*;
 
     fn shown(aliases: &Aliases) -> Vec<String> {
-        let addressee = |addressee: &Addressee| match addressee {
-            Addressee::Mailbox(mailbox) => mailbox.to_string(),
-            Addressee::Local(name) => name.clone(),
-        };
         let names = aliases.names.iter();
-        names.map(|(name, to)| format!("{name}={}", to.iter().map(addressee).collect::<Vec<_>>().join("+"))).collect()
+        names
+            .map(|(name, to)| format!("{name}={}", to.iter().map(Addressee::to_string).collect::<Vec<_>>().join("+")))
+            .collect()
     }
 
     #[test]
@@ -143,10 +129,10 @@ mod tests {
         assert_eq!(
             aliases.warnings,
             [
-                "/etc/aliases:1: a: \"\\\"|/usr/bin/x, y\\\"\" is a program, and mail goes to addresses only",
-                "/etc/aliases:2: b: \"/dev/null\" is a file, and mail goes to addresses only",
-                "/etc/aliases:3: c: \":include:/etc/list\" is an include, and mail goes to addresses only",
-                "/etc/aliases:4: d: \"|prog\" is a program, and mail goes to addresses only",
+                "/etc/aliases:1: a: address \"\\\"|/usr/bin/x, y\\\"\": a program is not an address",
+                "/etc/aliases:2: b: address \"/dev/null\": a file is not an address",
+                "/etc/aliases:3: c: address \":include:/etc/list\": : without the name of a group",
+                "/etc/aliases:4: d: address \"|prog\": a program is not an address",
                 "/etc/aliases:5: no \"name:\" here",
             ]
         );

@@ -3,8 +3,8 @@
 use super::error::ConfigError;
 use super::keys;
 use super::reader::{Section, Source};
-use super::{Config, Delivery, LocalRecipients, QueuePolicy, account_table, aliases};
-use crate::mail::address::Addressee;
+use super::{Config, Delivery, LocalRecipients, QueuePolicy, account_table};
+use crate::mail::address::{Addressee, Mailbox, parse_list};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -172,7 +172,7 @@ fn domain(top: &Section) -> Result<Option<String>, ConfigError> {
 /// A domain as it may stand behind an `@`.
 pub(super) fn valid_domain(text: &str) -> Option<String> {
     let text = text.trim().trim_end_matches('.');
-    crate::mail::address::Mailbox::parse(&format!("x@{text}")).ok().map(|mailbox| mailbox.domain().to_string())
+    Mailbox::parse(&format!("x@{text}")).ok().map(|mailbox| mailbox.domain().to_string())
 }
 
 fn read_aliases(section: &Section) -> Result<BTreeMap<String, Vec<Addressee>>, ConfigError> {
@@ -180,9 +180,8 @@ fn read_aliases(section: &Section) -> Result<BTreeMap<String, Vec<Addressee>>, C
     for name in section.names() {
         let mut addressees = Vec::new();
         for text in section.strings(name.value)?.unwrap_or_default() {
-            let found = aliases::addressees_of(text.value);
-            addressees
-                .extend(found.map_err(|reason| section.error(name.value, text.at, format_args!("has {reason}")))?);
+            let found = parse_list(text.value.as_bytes());
+            addressees.extend(found.map_err(|error| section.error(name.value, text.at, format_args!("has {error}")))?);
         }
         names.insert(name.value.to_lowercase(), addressees);
     }
@@ -318,7 +317,7 @@ mod tests {
             ("domain = \"a b\"", "/c/c.toml:1: \"domain\" is \"a b\", not a domain"),
             (
                 "[aliases]\nroot = \"|prog\"",
-                "/c/c.toml:2: \"root\" in [aliases] has \"|prog\" is a program, and mail goes to addresses only",
+                "/c/c.toml:2: \"root\" in [aliases] has address \"|prog\": a program is not an address",
             ),
             (
                 "[queue]\nretry = { first = \"2h\", max = \"1h\" }",

@@ -201,7 +201,7 @@ mod tests {
             let preset = parse(id, text).unwrap_or_else(|error| panic!("{id}: {error}"));
             assert!(id.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-'), "{id}");
             assert!(preset.host.iter().all(|host| host_like(host)), "{id}: host");
-            assert_eq!(preset.host.is_some() || preset.hint.is_some(), true, "{id}: no host and no word about it");
+            assert!(preset.host.is_some() || preset.hint.is_some(), "{id}: no host and no word about it");
             assert!(preset.host.is_none() || !preset.ports.is_empty(), "{id}: ports");
             assert!(
                 preset

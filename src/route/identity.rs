@@ -59,7 +59,7 @@ pub fn reverse_path(
         (Some(None), _) => return Ok(ReversePath::Null),
         (Some(Some(Addressee::Mailbox(mailbox))), _) => mailbox,
         (Some(Some(Addressee::Local(_))), Some(from)) if account.rewrite_from != RewriteFrom::Never => from.clone(),
-        (Some(Some(Addressee::Local(name))), _) => qualified(name.trim_start_matches('\\'))?,
+        (Some(Some(Addressee::Local(name))), _) => qualified(&name)?,
         (None, Some(from)) => from.clone(),
         (None, None) => match login {
             Login::Name(name) => qualified(name)?,

@@ -61,8 +61,7 @@ fn local_name<'a>(hosts: &[String], addressee: &'a Addressee) -> Name<'a> {
     };
     let quoted = name.strip_prefix('"').and_then(|name| name.strip_suffix('"'));
     let name = quoted.map_or_else(|| name.to_string(), |name| name.replace("\\\"", "\"").replace("\\\\", "\\"));
-    // A backslash before a name keeps sendmail from looking for aliases; here there is nobody else to ask.
-    Name::Local(name.trim_start_matches('\\').to_lowercase())
+    Name::Local(name.to_lowercase())
 }
 
 /// The addressee with a domain that is this host's.
