@@ -1,4 +1,5 @@
 //! The map in `src/lib.rs` against the code: every `crate::` path is an arrow, and every arrow must be drawn.
+#![allow(clippy::unwrap_used, reason = "a test program")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -47,3 +47,18 @@ pub(super) const SPOOL: &[&str] = &["directory"];
 /// All sections with their keys, in the order of the manual. `[aliases]` has none of its own: its keys are names.
 pub const KEYS: &[(&str, &[&str])] =
     &[("", TOP), ("accounts.NAME", ACCOUNT), ("ports", PORT), ("queue", QUEUE), ("retry", RETRY), ("spool", SPOOL)];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn the_manual_explains_every_key_and_no_other() {
+        let manual = include_str!("../../man/mailchute.toml.5");
+        let items = manual.lines().filter_map(|line| line.strip_prefix(".It Ic "));
+        let explained: BTreeSet<&str> = items.filter_map(|item| item.split(' ').next()).collect();
+        let known: BTreeSet<&str> = KEYS.iter().flat_map(|(_, keys)| keys.iter().copied()).collect();
+        assert_eq!(explained, known);
+    }
+}
