@@ -1,1 +1,11 @@
-//! (being written)
+//! A person's view of the program: what it does with a message, what it says, how it ends. Each test has a world and a
+//! relay of its own, on loopback.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    reason = "a test ends where something cannot go on, and makes its own files"
+)]
+
+mod support;
+mod support_tests;
