@@ -7,5 +7,16 @@
     reason = "a test ends where something cannot go on, and makes its own files"
 )]
 
+mod envelope;
+mod errors;
+mod gmail;
+mod hygiene;
+mod main_job;
+mod options;
+mod outcomes;
+mod queueing;
+mod reading;
+mod security;
+mod servers;
 mod support;
 mod support_tests;

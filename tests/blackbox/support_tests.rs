@@ -56,9 +56,11 @@ fn a_chunked_message_is_recorded_as_well() {
 
 #[test]
 fn the_script_decides_by_command_and_by_occurrence() {
-    let script = Script::plain()
-        .when("RCPT TO:<b@", [say("550 5.1.1 nobody")])
-        .when_nth("MAIL", 2, [say("451 4.3.0 later"), Act::Close]);
+    let script = Script::plain().when("RCPT TO:<b@", [say("550 5.1.1 nobody")]).when_nth(
+        "MAIL",
+        2,
+        [say("451 4.3.0 later"), Act::Close],
+    );
     let relay = Relay::start(script);
     let codes = talk(&relay, &["EHLO me", "MAIL FROM:<>", "rcpt to:<b@x>", "RCPT TO:<c@x>", "RSET", "MAIL FROM:<>"]);
     assert_eq!(codes, ["220", "250", "250", "550", "250", "250", "451"]);

@@ -4,9 +4,12 @@ pub mod relay;
 pub mod run;
 pub mod sandbox;
 
-pub use relay::{Act, Certificate, Relay, Script, raw, say};
-pub use run::{Finished, Run};
+pub use relay::{Act, Certificate, Received, Relay, Script, raw, say};
+pub use run::{Finished, spellings_of};
 pub use sandbox::{PASSWORD, Sandbox, USER};
+
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// A small message for one recipient, complete and canonical but for its line ends.
 pub const MESSAGE: &str = "From: Alice <alice@example.test>\n\
@@ -23,4 +26,13 @@ pub const MESSAGE: &str = "From: Alice <alice@example.test>\n\
 /// The same as a relay gets it.
 pub fn on_the_wire(message: &str) -> String {
     message.replace('\n', "\r\n")
+}
+
+/// Waits for something that a detached process will have done in a moment.
+pub fn eventually(what: &str, done: impl Fn() -> bool) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while !done() {
+        assert!(Instant::now() < end, "waited in vain: {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
 }

@@ -113,8 +113,11 @@ impl Session<'_> {
             reply.extend(self.offers());
         }
         let last = reply.len() - 1;
-        let lines: Vec<String> =
-            reply.iter().enumerate().map(|(n, text)| format!("250{}{text}", if n < last { '-' } else { ' ' })).collect();
+        let lines: Vec<String> = reply
+            .iter()
+            .enumerate()
+            .map(|(n, text)| format!("250{}{text}", if n < last { '-' } else { ' ' }))
+            .collect();
         self.state = State { greeted: self.react(line, &lines.join("\n"))? == 250, ..State::default() };
         Ok(())
     }
