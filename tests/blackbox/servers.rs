@@ -77,7 +77,11 @@ fn rows() -> Vec<Row> {
 }
 
 fn misbehaves(script: impl Fn() -> Script, recipients: &[&str]) {
-    for (name, event, acts, end) in rows() {
+    misbehave(rows(), script, recipients);
+}
+
+fn misbehave(rows: Vec<Row>, script: impl Fn() -> Script, recipients: &[&str]) {
+    for (name, event, acts, end) in rows {
         let relay = Relay::start(script().when(event, acts)).tolerant();
         let sandbox = Sandbox::for_relay(&relay);
         let finished = sandbox.sendmail(["-i"].iter().chain(recipients)).input(MESSAGE).finish();
@@ -131,7 +135,8 @@ fn two_recipients_through_tls() {
 
 #[test]
 fn one_recipient_in_chunks() {
-    misbehaves(|| Script::plain().offering("CHUNKING"), &ONE);
+    let without_data = rows().into_iter().filter(|row| row.1 != "DATA").collect();
+    misbehave(without_data, || Script::plain().offering("CHUNKING"), &ONE);
 }
 
 #[test]

@@ -48,11 +48,6 @@ impl Run {
         self
     }
 
-    pub fn without_env(mut self, name: &str) -> Run {
-        self.command.env_remove(name);
-        self
-    }
-
     /// Runs in that folder.
     pub fn within(mut self, folder: &Path) -> Run {
         self.command.current_dir(folder);

@@ -282,6 +282,11 @@ impl Session<'_> {
             return Ok(());
         };
         transaction.data.extend_from_slice(&chunk);
+        if self.play.acts_on(line) {
+            self.state.transaction = None;
+            self.react(line, "554 5.6.0 chunk refused")?;
+            return Ok(());
+        }
         if last {
             let data = std::mem::take(&mut transaction.data);
             return self.finish(data);
