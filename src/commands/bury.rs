@@ -24,14 +24,16 @@ pub fn unsendable<R: BufRead>(
     body: &mut Body<R>,
     failed: Failed,
 ) -> Failed {
-    let context = Context::of(process, &request.global, Config::load_or_empty(process, request.global.config.as_deref()));
+    let config = Config::load(process, request.global.config.as_deref());
+    let config = config.unwrap_or_else(|_| Config::without_file(process));
+    let context = Context::of(process, &request.global, config);
     let Some(ticket) = ticket(&context, request, &header) else {
         let _ = body.drain();
         return failed;
     };
     match deposit::fill(context.spool(), &ticket, header, body) {
         Ok(Filled { keeper: Keeper::Draft(draft), shape }) => {
-            if let Err(error) = draft.bury(shape, &failed.to_string()) {
+            if let Err(error) = draft.bury(shape, &failed.reason()) {
                 context.log.note(&error.to_string());
             }
         }

@@ -2,14 +2,15 @@
 
 use super::Failed;
 use crate::cli::Global;
-use crate::config::{self, Config};
+use crate::config::{self, Account, Config};
 use crate::diagnostic;
 use crate::log::Log;
 use crate::mail::address::Addressee;
+use crate::mail::header::Header;
 use crate::process::{self, Process};
 use crate::queue::conclude::Desk;
 use crate::queue::retry::Policy;
-use crate::route::Locals;
+use crate::route::{self, Locals};
 use crate::spool::{Spool, SpoolError};
 use crate::submission::Roots;
 use std::collections::BTreeMap;
@@ -53,7 +54,7 @@ impl<'a> Context<'a> {
             global: global.clone(),
             hosts: host_names(process, &config),
             system_aliases: aliases.names,
-            roots: Roots::new(process.variable("SSL_CERT_FILE").map(PathBuf::from)),
+            roots: Roots { ssl_cert_file: process.variable("SSL_CERT_FILE").map(PathBuf::from) },
             process,
             config,
             log,
@@ -67,6 +68,11 @@ impl<'a> Context<'a> {
     /// It is missing and cannot be made, or is not safely ours.
     pub fn spool(&self) -> Result<Spool, SpoolError> {
         Spool::open(&self.config.spool)
+    }
+
+    /// The account of messages that say nothing of one.
+    pub fn usual_account(&self) -> Option<&Account> {
+        route::choose(&self.config, None, None, &Header::default()).ok().map(|route| route.account)
     }
 
     /// What concluding an attempt needs.

@@ -119,7 +119,7 @@ pub fn fill<R: BufRead>(
     // The slow path, for a line or an octet that no relay takes: the message is written anew.
     let raw = keeper.content().map_err(Failed::system)?.part(header_size, nature.size);
     let mut encoded = system::scratch().map(File::from).map_err(Failed::system)?;
-    let (header, nature) = encode::rework(header, &nature, &raw, nature.size, &mut encoded)?;
+    let (header, nature) = encode::rework(header, &raw, nature.size, &mut encoded)?;
     let mut keeper = keeper.again(again, ticket).map_err(Failed::system)?;
     let header_size = write_header(&mut keeper, &header).map_err(Failed::system)?;
     encoded.rewind().and_then(|()| io::copy(&mut encoded, &mut keeper)).map_err(Failed::system)?;

@@ -12,8 +12,8 @@ use crate::mail::address::{self, AddressError, Addressee, Mailbox};
 use crate::mail::compose::{self, Defaults};
 use crate::mail::envelope::{Envelope, Recipient, ReversePath};
 use crate::mail::header::Header;
-use crate::mail::message;
-use crate::route;
+use crate::mail::message::{self, MOST_HOPS, MessageError};
+use crate::route::{self, Login};
 use crate::spool::Ticket;
 use std::fmt;
 
@@ -77,7 +77,10 @@ pub fn addressees(request: &Delivering, header: &Header) -> Result<Vec<Addressee
 /// # Errors
 /// An address that cannot be parsed, nobody to send to, no account, a message that has gone in a circle.
 pub fn compose<'a>(context: &'a Context, request: &Delivering, header: Header) -> Result<Letter<'a>, Failed> {
-    message::check_hops(&header)?;
+    let hops = message::hops(&header);
+    if hops > MOST_HOPS {
+        return Err(MessageError::TooManyHops(hops).into());
+    }
     let to = addressees(request, &header)?;
     let asked = request.sender.as_deref().map(|sender| address::parse_sender(sender.as_bytes())).transpose()?;
     let sender = match &asked {
@@ -86,7 +89,8 @@ pub fn compose<'a>(context: &'a Context, request: &Delivering, header: Header) -
     };
     let config = &context.config;
     let account = route::choose(config, context.global.account.as_deref(), sender, &header)?.account;
-    let login = context.process.caller.login.as_deref();
+    let caller = &context.process.caller;
+    let login = caller.login.as_deref().map_or(Login::Unknown(caller.uid), Login::Name);
     let reverse_path = route::reverse_path(account, asked, login, &config.domain)?;
     let mut recipients = match request.no_aliases {
         false => route::recipients(&context.locals(), account, &to)?,
@@ -102,10 +106,11 @@ pub fn compose<'a>(context: &'a Context, request: &Delivering, header: Header) -
     envelope.ret = request.ret;
     envelope.envid = request.envid.clone();
     let created = Moment::now();
+    // Before bare names are completed, which hides that they are local. What it makes of the reverse-path matters even
+    // if another account will send in the end: the bounce must reach somebody.
+    let (envelope, header) = route::identify(config, account, &context.hosts, envelope, header);
     let header = complete(context, request, account, &envelope, header, created);
     let message_id = header.first("Message-ID").map(|field| field.text()).unwrap_or_default();
-    // The bounce must reach somebody: it goes to whom the relay will see as the sender.
-    let (envelope, _) = route::identify(config, account, &context.hosts, envelope, header.clone());
     let ticket = Ticket {
         envelope,
         account: context.global.account.clone(),
@@ -151,7 +156,7 @@ fn complete(
         now,
         domain: &context.config.domain,
         unique: &format!("{:x}.{:x}", now.0, std::process::id()),
-        qualify: !request.keep_bare_names,
+        qualify: (!request.keep_bare_names).then_some(context.config.domain.as_str()),
     };
     compose::compose(header, &defaults)
 }

@@ -8,6 +8,7 @@ use crate::exit::Exit;
 use crate::process::Process;
 use crate::queue::listing::{self, Row};
 use crate::spool::{Hold, Place, QueueId, Spool};
+use std::collections::HashSet;
 use std::io::{self, BufWriter, Write};
 
 /// The listing that monitoring knows.
@@ -29,12 +30,12 @@ pub fn list(context: &Context, place: Place, form: Listing) -> Result<Exit, Fail
 }
 
 /// One entry as it is listed; `None` when it is not there.
-pub fn row(context: &Context, spool: &Spool, place: Place, id: &QueueId) -> Option<Row> {
+pub fn row(context: &Context, spool: &Spool, place: Place, id: &QueueId, claimed: &HashSet<u64>) -> Option<Row> {
     let peek = spool.peek_in(place, id).ok().flatten()?;
-    let account = peek.ticket.account.clone().or_else(|| context.usual_account().map(str::to_owned));
+    let account = peek.ticket.account.clone().or_else(|| context.usual_account().map(|account| account.name.clone()));
     let hold = account.as_deref().and_then(|account| spool.recall(account).hold);
     let standing = match place {
-        Place::Queue if peek.claimed => listing::Place::Claimed,
+        Place::Queue if claimed.contains(&peek.inode) => listing::Place::Claimed,
         Place::Queue => listing::Place::Queue,
         Place::Dead => listing::Place::Dead,
     };
@@ -58,7 +59,8 @@ fn print(
         Some(spool) => spool.ids(place)?,
         None => Vec::new(),
     };
-    let mut rows = ids.iter().filter_map(|id| row(context, spool.as_ref()?, place, id));
+    let claimed = spool.as_ref().map(Spool::claimed).unwrap_or_default();
+    let mut rows = ids.iter().filter_map(|id| row(context, spool.as_ref()?, place, id, &claimed));
     let mut output = BufWriter::with_capacity(1 << 16, io::stdout().lock());
     // A reader that went away has seen what it wanted.
     let _ = write(&mut rows, &mut output).and_then(|()| output.flush());

@@ -64,6 +64,11 @@ impl Failed {
         self.0.exit()
     }
 
+    /// What went wrong, on one line.
+    pub fn reason(&self) -> String {
+        diagnostic::chain(self.0.as_ref())
+    }
+
     /// The operating system refused what always works, such as memory for a message.
     pub fn system(error: io::Error) -> Failed {
         Failed::from(Fault::System(error))

@@ -64,7 +64,7 @@ impl<'a> Offer<'a> {
                 }
                 Err(trouble) => (Attempt::failed(trouble, everyone.len()), None),
             };
-            let is_settled = attempt.trouble.is_none() || attempt.says_something();
+            let is_settled = attempt.trouble.is_none() || attempt.is_decided();
             last = Some(Offered { attempt, account, session });
             if is_settled {
                 break;

@@ -1,6 +1,7 @@
 //! `mailchute queue`: acting on single entries.
 
 use super::context::Context;
+use super::courier::read_header;
 use super::{Failed, list_queue, run_queue};
 use crate::cli::{DeadCommand, Global, QueueCommand, Removal, Selection};
 use crate::clock::Moment;
@@ -10,7 +11,7 @@ use crate::process::{self, Process};
 use crate::queue::hold::Occasion;
 use crate::queue::listing;
 use crate::queue::run;
-use crate::spool::{Claim, Entry, Place, QueueId, Spool};
+use crate::spool::{Claim, Entry, Place, QueueId};
 use std::fmt;
 use std::io;
 
@@ -52,11 +53,11 @@ fn show(context: &Context, id: &str) -> Result<Exit, Failed> {
     let spool = context.spool()?;
     let id = QueueId::parse(id).ok_or_else(|| Unmet::NoSuch(id.to_owned()))?;
     for place in [Place::Queue, Place::Dead] {
-        let row = list_queue::row(context, &spool, place, &id);
-        if let (Some(row), Some(header)) = (row, spool.header_in(place, &id)?) {
-            process::say(&listing::show(&row, &header, Moment::now()));
-            return Ok(Exit::Ok);
-        }
+        let row = list_queue::row(context, &spool, place, &id, &spool.claimed());
+        let (Some(row), Some(peek)) = (row, spool.peek_in(place, &id)?) else { continue };
+        let header = read_header(&peek.header).map_err(Failed::system)?;
+        process::say(&listing::show(&row, &header, Moment::now()));
+        return Ok(Exit::Ok);
     }
     Err(Unmet::NoSuch(id.to_string()).into())
 }

@@ -91,7 +91,8 @@ fn attempt(
         Ok(entry) => entry,
         Err(error) => return verdict::without_spool(&attempt, parcel.envelope, error, request.errors),
     };
-    let desk = context.desk(entry.spool());
+    let spool = entry.spool().clone();
+    let desk = context.desk(&spool);
     let id = entry.id().clone();
     let everyone: Vec<usize> = (0..parcel.envelope.recipients().len()).collect();
     let tried = Tried { attempt: &attempt, offered: &everyone, account: &account.name };

@@ -110,6 +110,11 @@ impl Config {
         }
     }
 
+    /// What holds when no file is read.
+    pub fn without_file(process: &Process) -> Config {
+        Config::empty(&surroundings(process))
+    }
+
     /// Where the caller's own configuration is or would be; for root the system's. `None` without a home.
     pub fn usual_file(process: &Process) -> Option<PathBuf> {
         if process.caller.is_root() { Some(paths::SYSTEM_FILE.into()) } else { paths::user_file(process) }

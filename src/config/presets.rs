@@ -1,6 +1,7 @@
 //! Mail providers as data: `presets.toml`, with where each fact comes from and when it was looked up. Only the table
 //! that is asked for is parsed: a send pays for one provider, not for all.
 
+use std::fmt;
 use super::account::{RewriteFrom, Tls};
 use super::error::ConfigError;
 use super::ports;
@@ -76,6 +77,18 @@ pub enum UserForm {
     Fixed(String),
 }
 
+/// As a person is told it.
+impl fmt::Display for UserForm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            UserForm::Full => f.write_str("the whole address"),
+            UserForm::Local => f.write_str("the part before the @"),
+            UserForm::Any => f.write_str("what the provider gave you"),
+            UserForm::Fixed(name) => write!(f, "{name:?}"),
+        }
+    }
+}
+
 /// What the password is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PasswordKind {
@@ -90,6 +103,20 @@ pub enum PasswordKind {
     Oauth,
     /// There is no login.
     None,
+}
+
+/// As a person is told it.
+impl fmt::Display for PasswordKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            PasswordKind::Account => "the account's own",
+            PasswordKind::App => "one made for programs (app password)",
+            PasswordKind::AppWithTwoFactor => "the account's own; with two-factor authentication an app password",
+            PasswordKind::ApiKey => "an API key",
+            PasswordKind::Oauth => "none works: an OAuth access token (token-command)",
+            PasswordKind::None => "none",
+        })
+    }
 }
 
 /// The preset of that id.

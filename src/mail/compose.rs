@@ -13,8 +13,10 @@ pub struct Defaults<'a> {
     /// The display name for a missing From; empty for none.
     pub full_name: &'a str,
     pub now: Moment,
-    /// The right side of a Message-ID, and the domain that qualifies bare names in header fields.
+    /// The right side of a Message-ID.
     pub domain: &'a str,
+    /// The domain that completes bare names in header fields; `None` leaves them bare.
+    pub qualify: Option<&'a str>,
     /// The left side of a Message-ID: unique.
     pub unique: &'a str,
 }
@@ -62,7 +64,9 @@ pub fn compose(mut header: Header, defaults: &Defaults) -> Header {
     // Asked before Resent-Bcc, which may be the only sign of it, is gone.
     let resent = has_any(&header, &RESENT);
     DROPPED.iter().for_each(|name| header.remove(name));
-    header.rewrite(|field| qualified(field, defaults.domain));
+    if let Some(domain) = defaults.qualify {
+        header.rewrite(|field| qualified(field, domain));
+    }
     let from = display_name(defaults.full_name, defaults.from);
     let message_id = format!("<{}@{}>", defaults.unique, defaults.domain);
     if resent {

@@ -11,6 +11,7 @@ use super::queue_id::QueueId;
 use super::region::Region;
 use super::ticket::Ticket;
 use super::{Peek, Spool};
+use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -82,7 +83,15 @@ pub fn peek(spool: &Spool, place: Place, id: &QueueId) -> Result<Option<Peek>, S
     let (layout, ticket, progress) = read.map_err(unreadable)?;
     let ticket = ticket.map_err(unreadable)?;
     let header = Region { file: Arc::new(file), start: layout.message(), size: layout.header };
-    Ok(Some(Peek { ticket, progress, header, size: layout.header + layout.body }))
+    Ok(Some(Peek { ticket, progress, header, size: layout.header + layout.body, inode: found.ino() }))
+}
+
+/// The inodes of all files that somebody has locked, as far as the kernel shows us (proc(5), `/proc/locks`). Looking
+/// there takes no lock, so that a listing never makes a queue run pass an entry by.
+pub fn locked_inodes() -> HashSet<u64> {
+    let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
+    let inode = |line: &str| line.split_whitespace().find(|word| word.matches(':').count() == 2)?.rsplit(':').next()?.parse().ok();
+    locks.lines().filter_map(inode).collect()
 }
 
 /// Locks a file, unless somebody else has: whether it is ours now.

@@ -73,6 +73,22 @@ impl Draft {
         Ok(Region { file: self.sink.file.clone(), start, size: self.sink.position - start })
     }
 
+    /// Writes the message elsewhere as far as it has come, also what the disk would not take.
+    pub fn salvage(&self, output: &mut dyn Write) -> io::Result<()> {
+        let start = Layout::offset_for(self.progress.recipients.len()) + self.envelope;
+        // What was not written yet may still begin before the message.
+        let written = self.sink.position.max(start);
+        let region = Region { file: self.sink.file.clone(), start, size: written - start };
+        output.write_all(&region.read()?)?;
+        let before = usize::try_from(written - self.sink.position).unwrap_or(usize::MAX);
+        output.write_all(self.sink.waiting.get(before..).unwrap_or_default())
+    }
+
+    /// The directory it would stand in.
+    pub fn home(&self) -> &std::path::Path {
+        self.spool.directory(Place::Queue).path()
+    }
+
     /// Makes it durable in `queue/`: header, link, fsync(file), fsync(directory). From then on it is never lost.
     ///
     /// # Errors

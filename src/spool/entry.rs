@@ -51,6 +51,11 @@ impl Entry {
         Entry { spool: spool.clone(), place, id, file, layout, ticket, progress, unsynced: false }
     }
 
+    /// The spool it is in.
+    pub fn spool(&self) -> &Spool {
+        &self.spool
+    }
+
     /// Its name.
     pub fn id(&self) -> &QueueId {
         &self.id

@@ -31,6 +31,7 @@ pub use ticket::Ticket;
 use crate::clock::Moment;
 use directory::{Access, Directory, Found};
 use durable::Birth;
+use std::collections::HashSet;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -52,6 +53,8 @@ pub struct Peek {
     pub header: Region,
     /// Octets of the message, header and body.
     pub size: u64,
+    /// Tells entries apart in [`Spool::claimed`].
+    pub inode: u64,
 }
 
 const VERSION: &str = "VERSION";
@@ -148,6 +151,11 @@ impl Spool {
     /// Makes removals durable: once per connection or second, after [`Entry::remove`] or [`Entry::settle`].
     pub fn sync(&self) -> io::Result<()> {
         durable::sync_directory(&self.queue)
+    }
+
+    /// The inodes of entries that some process works on.
+    pub fn claimed(&self) -> HashSet<u64> {
+        claim::locked_inodes()
     }
 
     fn directory(&self, place: Place) -> &Arc<Directory> {

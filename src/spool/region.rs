@@ -15,6 +15,12 @@ pub struct Region {
 }
 
 impl Region {
+    /// All of a file.
+    pub fn whole(file: File) -> io::Result<Region> {
+        let size = file.metadata()?.len();
+        Ok(Region { file: Arc::new(file), start: 0, size })
+    }
+
     /// Its size in octets.
     pub fn size(&self) -> u64 {
         self.size

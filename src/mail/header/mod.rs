@@ -188,6 +188,11 @@ impl Header {
         }
     }
 
+    /// Whether every octet is below 128.
+    pub fn is_ascii(&self) -> bool {
+        self.fields.iter().all(|field| field.raw.is_ascii())
+    }
+
     /// The canonical bytes, *without* the empty line that ends the header.
     pub fn to_bytes(&self) -> Vec<u8> {
         self.fields.iter().flat_map(Field::raw).copied().collect()

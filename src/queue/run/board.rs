@@ -3,13 +3,14 @@
 
 use super::Destination;
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// One message to be sent and the accounts that may take it, best first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Job<Id> {
     pub id: Id,
-    pub route: Vec<Destination>,
+    /// Shared: a hundred thousand jobs have a handful of routes.
+    pub route: Arc<[Destination]>,
     /// How many of the route have been tried and left.
     pub leg: usize,
 }

@@ -1,9 +1,10 @@
 //! What the workers of a run share: the board, and the count of what is done.
 
+use super::Destination;
 use super::board::Board;
 use crate::queue::conclude::Left;
 use crate::spool::QueueId;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How far a run is, in messages.
@@ -26,6 +27,7 @@ pub struct Tally {
 pub struct Floor<'a> {
     pub board: Board<QueueId>,
     tally: Mutex<Tally>,
+    last_route: Mutex<Arc<[Destination]>>,
     started: Instant,
     watch: &'a (dyn Fn(&Tally) + Sync),
 }
@@ -33,7 +35,17 @@ pub struct Floor<'a> {
 impl<'a> Floor<'a> {
     pub fn new(total: usize, watch: &'a (dyn Fn(&Tally) + Sync)) -> Floor<'a> {
         let tally = Mutex::new(Tally { total, ..Tally::default() });
-        Floor { board: Board::default(), tally, started: Instant::now(), watch }
+        let last_route = Mutex::new(Arc::default());
+        Floor { board: Board::default(), tally, last_route, started: Instant::now(), watch }
+    }
+
+    /// A route to be held by many jobs: most go the way of the one before.
+    pub fn share(&self, route: Vec<Destination>) -> Arc<[Destination]> {
+        let mut last = self.last_route.lock().unwrap_or_else(PoisonError::into_inner);
+        if **last != *route {
+            *last = route.into();
+        }
+        last.clone()
     }
 
     /// So many more are to be looked at.

@@ -103,7 +103,7 @@ impl Run<'_> {
         }
         let header = || crate::queue::header(&peek.header).unwrap_or_default();
         match self.courier.destinations(&peek.ticket, &header) {
-            Ok(route) => self.assign(scope, floor, Job { id: id.clone(), route, leg: 0 }),
+            Ok(route) => self.assign(scope, floor, Job { id: id.clone(), route: floor.share(route), leg: 0 }),
             Err(failure) => self.unroutable(scope, floor, id, failure),
         }
     }
