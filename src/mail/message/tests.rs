@@ -182,3 +182,25 @@ fn hops_are_received_fields() {
     let (header, _) = read(b"Received: a\nreceived: b\nX-Received: c\n\n".as_slice(), Dots::End).unwrap();
     assert_eq!(hops(&header), 2);
 }
+
+/// Every input of up to five of the pieces that matter.
+#[test]
+fn whatever_comes_in_leaves_as_canonical_lines() {
+    const PIECES: [&str; 8] = ["A", ":", "\r", "\n", " ", ".", "From ", "\n\n"];
+    for number in 0..PIECES.len().pow(5) {
+        let input: String = (0..5).map(|at| PIECES[number / PIECES.len().pow(at) % PIECES.len()]).collect();
+        let (header, mut body) = read(input.as_bytes(), Dots::End).unwrap();
+        let bytes = header.to_bytes();
+        assert_eq!(Header::from_bytes(&bytes), header, "{input:?}");
+        for field in header.fields() {
+            assert!(!field.name().is_empty() && !field.name().contains([' ', ':']), "{input:?}");
+        }
+        let mut output = Vec::new();
+        body.copy_to(&mut output).unwrap();
+        for text in [bytes, output] {
+            let left = String::from_utf8(text).unwrap().replace("\r\n", "/");
+            assert!(left.is_empty() || left.ends_with('/'), "{input:?}");
+            assert!(!left.contains(['\r', '\n']), "{input:?}");
+        }
+    }
+}
