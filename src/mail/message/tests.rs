@@ -129,6 +129,34 @@ fn the_input_is_read_to_its_end_whatever_is_in_it() {
     }
 }
 
+/// A terminal: behind each end it hands out there is more to come.
+struct Terminal<'a>(&'a [&'a [u8]]);
+
+impl Read for Terminal<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let (line, rest) = self.0.split_first().expect("nobody types more");
+        self.0 = rest;
+        buffer[..line.len()].copy_from_slice(line);
+        Ok(line.len())
+    }
+}
+
+#[test]
+fn a_terminal_is_not_read_behind_the_end() {
+    let cases: [&[&[u8]]; 5] = [
+        &[b"A: b\n", b"\n", b"x\n", b".\n"],
+        &[b"A: b\n", b".\n"],
+        &[b"A: b\n", b"\n", b"x\n", b""],
+        &[b"A: b\n", b""],
+        &[b""],
+    ];
+    for lines in cases {
+        let (_, mut body) = read(BufReader::new(Terminal(lines)), Dots::EndInput).unwrap();
+        body.copy_to(&mut Vec::new()).unwrap();
+        body.drain().unwrap();
+    }
+}
+
 #[test]
 fn an_input_that_fails_is_no_message() {
     let cases: [&[&[u8]]; 5] = [&[], &[b"A: b"], &[b"A: b\n\n"], &[b"A: b\n\nx"], &[b"A: b\n\nx\n.\n"]];
