@@ -98,6 +98,9 @@ fn attempt(
     let tried = Tried { attempt: &attempt, offered: &everyone, account: &account.name };
     let conclusion = conclude(&desk, entry, Some(&tried), caller.who(), Moment::now());
     let _ = desk.spool.sync();
+    if attempt.is_decided() {
+        offer.mark(account, attempt.trouble.as_ref());
+    }
     verdict::tell(&attempt, parcel.envelope, &id, &conclusion, request.errors);
     if attempt.trouble.is_none() {
         run_queue::flush_behind(context, desk.spool);
