@@ -97,7 +97,9 @@ impl HeaderLines {
             return Ok(Next::Body { pending: Vec::new(), state });
         }
         let continues = !self.ends.is_empty() && (line[0] == b' ' || line[0] == b'\t');
-        let starts = field_name(line).is_some();
+        // The limit may cut a field within its name, which then must not pass for a line of the body.
+        let is_cut = raw.len() == room && self.octets > 0 && line.iter().all(u8::is_ascii_graphic);
+        let starts = is_cut || field_name(line).is_some();
         if !continues && !starts {
             if self.is_mailbox_line(line) {
                 self.octets += raw.len();

@@ -184,6 +184,15 @@ fn a_header_of_a_mebibyte_is_taken_and_no_more() {
 }
 
 #[test]
+fn a_header_that_is_too_long_is_refused_wherever_the_limit_cuts_it() {
+    for shift in 0..12 {
+        let input = format!("A: {}\n{}\nbody\n", "x".repeat(shift), "X-Fill: xx\n".repeat(120_000));
+        let error = read(input.as_bytes(), Dots::End).err();
+        assert!(matches!(error, Some(MessageError::HeaderTooLong)), "{shift}");
+    }
+}
+
+#[test]
 fn a_long_line_without_header_is_a_body() {
     let input = vec![b'x'; 3 << 20];
     let (header, mut body) = read(input.as_slice(), Dots::End).unwrap();
