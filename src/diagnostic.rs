@@ -37,6 +37,21 @@ pub fn render(error: &dyn Explain) -> String {
     text
 }
 
+/// An error and its causes on one line, for logs and for telling it beside another.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let words = error.to_string();
+        if !text.contains(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        cause = error.source();
+    }
+    text
+}
+
 /// A warning: something was understood differently than it was written, and the work goes on.
 pub fn warning(text: &str) -> String {
     let mut lines = String::new();

@@ -22,7 +22,7 @@
 //! clock       ->
 //! system      ->
 //! diagnostic  -> exit
-//! process     -> clock system
+//! process     -> exit clock system
 //! mail        -> exit diagnostic clock
 //! cli         -> exit diagnostic mail
 //! log         -> clock diagnostic mail system

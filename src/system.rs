@@ -90,3 +90,14 @@ pub fn hide_memory() {
         libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0);
     }
 }
+
+/// A file without a name, in memory: for what must be held while no disk will take it.
+pub fn scratch() -> std::io::Result<std::os::fd::OwnedFd> {
+    // SAFETY: the name is a C string of ours; the descriptor that comes back is owned by nobody else.
+    unsafe {
+        match libc::memfd_create(c"mailchute".as_ptr(), libc::MFD_CLOEXEC) {
+            -1 => Err(std::io::Error::last_os_error()),
+            fd => Ok(std::os::fd::FromRawFd::from_raw_fd(fd)),
+        }
+    }
+}

@@ -29,6 +29,42 @@ pub struct Account {
     pub digest: u64,
 }
 
+impl Account {
+    /// Whether the relay takes this address as sender: `from`, or one of the identities.
+    pub fn may_send_as(&self, sender: &Mailbox) -> bool {
+        self.claim(sender).is_some()
+    }
+
+    /// How surely an address is this account's; `None` when it is not.
+    pub fn claim(&self, sender: &Mailbox) -> Option<Claim> {
+        let sender = sender.to_string().to_lowercase();
+        let is_from = self.from.as_ref().is_some_and(|from| from.to_string().to_lowercase() == sender);
+        let identity = |pattern: &String| match pattern.strip_prefix('*') {
+            Some(domain) => sender.ends_with(domain).then_some(Claim::Pattern),
+            None => (pattern.to_lowercase() == sender).then_some(Claim::Identity),
+        };
+        is_from.then_some(Claim::From).or_else(|| self.identities.iter().filter_map(identity).max())
+    }
+
+    /// The domains of `from` and of the identities, in lower case.
+    pub fn domains(&self) -> impl Iterator<Item = String> {
+        let from = self.from.iter().map(|from| from.domain().to_lowercase());
+        let identities = self.identities.iter().filter_map(|identity| identity.rsplit_once('@'));
+        from.chain(identities.map(|(_, domain)| domain.to_lowercase()))
+    }
+}
+
+/// How surely a sender is an account's, the surest last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Claim {
+    /// `*@lists.example` among the identities.
+    Pattern,
+    /// Word for word among the identities.
+    Identity,
+    /// The account's `from`.
+    From,
+}
+
 /// One address to try.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
@@ -60,6 +96,7 @@ pub enum Auth {
 /// What makes a relay's certificate good.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trust {
+    /// The system's certificate authorities.
     System,
     /// `tls-ca-file`.
     File(PathBuf),
@@ -78,6 +115,16 @@ pub enum RewriteFrom {
     Always,
 }
 
+impl RewriteFrom {
+    /// As the configuration writes it.
+    pub(super) const WORDS: &[(&str, RewriteFrom)] = &[
+        ("foreign", RewriteFrom::Foreign),
+        ("local", RewriteFrom::Local),
+        ("never", RewriteFrom::Never),
+        ("always", RewriteFrom::Always),
+    ];
+}
+
 /// What a relay takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -87,4 +134,11 @@ pub struct Limits {
     pub connections: usize,
     /// Octets of a message.
     pub size: Option<u64>,
+}
+
+impl Default for Limits {
+    /// What every relay takes (RFC 5321 section 4.5.3.1.8), over few connections.
+    fn default() -> Limits {
+        Limits { recipients: 100, connections: 4, size: None }
+    }
 }

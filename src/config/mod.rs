@@ -2,14 +2,34 @@
 //! files; decides nothing about a message.
 
 pub mod account;
+mod account_table;
+pub mod aliases;
+mod connection_keys;
+mod document;
+mod duration;
+mod error;
+mod file;
+mod keys;
 pub mod password;
+mod paths;
+mod ports;
+pub mod presets;
+mod program;
+mod reader;
+mod secret_keys;
 
-pub use account::{Account, Auth, Endpoint, Limits, RewriteFrom, Tls, Trust};
-pub use password::{Password, Secret};
+pub use account::{Account, Auth, Claim, Endpoint, Limits, RewriteFrom, Tls, Trust};
+pub use error::{ConfigError, nearest};
+pub use keys::KEYS;
+pub use password::{Password, Secret, SecretError};
+pub use program::Program;
 
 use crate::mail::address::Addressee;
 use crate::process::Process;
+use document::{Origin, Surroundings};
+use reader::Source;
 use std::collections::BTreeMap;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,6 +38,8 @@ use std::time::Duration;
 pub struct Config {
     /// The file it came from; `None` when there is none and everything is default.
     pub file: Option<PathBuf>,
+    /// The system's file, when there is no other and the caller may not read it: its passwords are not for everybody.
+    pub unreadable: Option<PathBuf>,
     /// In the order of the file.
     pub accounts: Vec<Account>,
     pub default_account: Option<String>,
@@ -61,10 +83,41 @@ pub struct QueuePolicy {
 }
 
 impl Config {
-    /// Finds and reads the configuration: `-C` (restricted: it may name no programs and no log file), then
+    /// Finds and reads the configuration: `-C` (restricted: it may name no programs and nothing to write to), then
     /// `$MAILCHUTE_CONFIG`, the user's, the system's. None found is a `Config` without accounts.
-    pub fn load(_process: &Process, _named: Option<&Path>) -> Result<Config, ConfigError> {
-        todo!()
+    ///
+    /// # Errors
+    /// A file that is named and not there, that others can change, or that says what cannot be meant.
+    pub fn load(process: &Process, named: Option<&Path>) -> Result<Config, ConfigError> {
+        let around = surroundings(process);
+        if let Some(path) = named {
+            return read(path, Origin::Named, &around);
+        }
+        if let Some(path) = process.variable("MAILCHUTE_CONFIG").filter(|path| !path.is_empty()) {
+            return read(Path::new(path), Origin::Variable, &around);
+        }
+        if let Some(path) = paths::user_file(process).filter(|path| path.is_file()) {
+            return read(&path, Origin::Usual, &around);
+        }
+        let system = Path::new(paths::SYSTEM_FILE);
+        match file::open(system) {
+            Ok(_) => read(system, Origin::Usual, &around),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Config::empty(&around)),
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                Ok(Config { unreadable: Some(system.to_path_buf()), ..Config::empty(&around) })
+            }
+            Err(error) => Err(unreadable(system, &error)),
+        }
+    }
+
+    /// What holds when no file is read.
+    pub fn without_file(process: &Process) -> Config {
+        Config::empty(&surroundings(process))
+    }
+
+    /// Where the caller's own configuration is or would be; for root the system's. `None` without a home.
+    pub fn usual_file(process: &Process) -> Option<PathBuf> {
+        if process.caller.is_root() { Some(paths::SYSTEM_FILE.into()) } else { paths::user_file(process) }
     }
 
     pub fn account(&self, name: &str) -> Option<&Account> {
@@ -72,6 +125,102 @@ impl Config {
     }
 }
 
-/// What is wrong with a configuration, and where: `file:line`.
-#[derive(Debug)]
-pub struct ConfigError;
+fn surroundings(process: &Process) -> Surroundings {
+    let mail_name = std::fs::read_to_string("/etc/mailname").ok();
+    let mail_name = mail_name.as_deref().and_then(|text| text.lines().next()).and_then(document::valid_domain);
+    Surroundings {
+        uid: process.caller.uid,
+        home: process.home(),
+        credentials: process.variable("CREDENTIALS_DIRECTORY").map(PathBuf::from).filter(|path| path.is_absolute()),
+        domain: mail_name.unwrap_or_else(|| process.host.clone()),
+        spool: paths::spool(process),
+    }
+}
+
+fn read(path: &Path, origin: Origin, around: &Surroundings) -> Result<Config, ConfigError> {
+    let path = &std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    let mut file = file::open(path).map_err(|error| unreadable(path, &error))?;
+    let refused = |problem: &str, change: &str| {
+        ConfigError::of_file(path, problem).with_hint(format!("{change} {}", path.display()))
+    };
+    if origin == Origin::Named && !file.is_owned_by(around.uid) {
+        return Err(refused("given with -C and belongs to another user", "chown $(id -un)"));
+    }
+    if file.grants(0o002) || origin == Origin::Named && file.grants(0o022) {
+        return Err(refused(&format!("others can change it (mode {:04o})", file.mode()), "chmod go-w"));
+    }
+    let text = file.text().map_err(|error| unreadable(path, &error))?;
+    let config = document::read(Source { file: path, text: &text }, origin, around)?;
+    if config.accounts.iter().filter_map(|account| account.secret.as_ref()).any(Secret::is_literal) {
+        if !file.is_owned_by(around.uid) {
+            return Err(refused("holds a password and belongs to another user", "chown $(id -un)"));
+        }
+        if file.grants(0o077) {
+            let problem = format!("holds a password and is open to others (mode {:04o})", file.mode());
+            return Err(refused(&problem, "chmod 600"));
+        }
+    }
+    Ok(config)
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> ConfigError {
+    ConfigError::of_file(path, error.to_string())
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests make their own files")]
+mod tests {
+    use super::*;
+    use crate::diagnostic::render;
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+
+    fn read_file(text: &str, mode: u32, origin: Origin) -> Result<Config, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        read(&path, origin, &Surroundings::sample())
+            .map_err(|error| render(&error).replace(&folder.path().display().to_string(), "/c"))
+    }
+
+    const LITERAL: &str = "[accounts.a]\nhost = \"x.org\"\nuser = \"u\"\npassword = \"p\"\n";
+
+    #[test]
+    fn a_file_that_others_can_change_is_refused() {
+        for (mode, origin, good) in [
+            (0o644, Origin::Usual, true),
+            (0o664, Origin::Usual, true),
+            (0o666, Origin::Usual, false),
+            (0o644, Origin::Named, true),
+            (0o664, Origin::Named, false),
+            (0o646, Origin::Variable, false),
+        ] {
+            assert_eq!(read_file("", mode, origin).is_ok(), good, "{mode:o} {origin:?}");
+        }
+        assert_eq!(
+            read_file("", 0o664, Origin::Named).unwrap_err(),
+            "mailchute: /c/config.toml: others can change it (mode 0664)\n\
+             mailchute:   hint: chmod go-w /c/config.toml\n"
+        );
+    }
+
+    #[test]
+    fn a_file_with_a_password_is_closed_to_all_others() {
+        assert!(read_file(LITERAL, 0o600, Origin::Usual).is_ok());
+        assert!(read_file(LITERAL, 0o400, Origin::Named).is_ok());
+        assert_eq!(
+            read_file(LITERAL, 0o640, Origin::Usual).unwrap_err(),
+            "mailchute: /c/config.toml: holds a password and is open to others (mode 0640)\n\
+             mailchute:   hint: chmod 600 /c/config.toml\n"
+        );
+        let app = LITERAL.replace("host = \"x.org\"", "provider = \"gmail\"").replace("\"u\"", "\"u@gmail.com\"");
+        assert!(read_file(&app, 0o604, Origin::Usual).is_err());
+    }
+
+    #[test]
+    fn a_file_that_is_named_must_be_there() {
+        let error = read(Path::new("/no/such.toml"), Origin::Named, &Surroundings::sample()).unwrap_err();
+        assert_eq!(error.to_string(), "/no/such.toml: No such file or directory (os error 2)");
+    }
+}

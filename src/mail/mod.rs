@@ -2,7 +2,9 @@
 //! files, networks or configuration.
 
 pub mod address;
+pub mod bounce;
 pub mod compose;
+pub mod encode;
 pub mod envelope;
 pub mod header;
 pub mod message;

@@ -176,6 +176,11 @@ pub struct Attempt {
 }
 
 impl Attempt {
+    /// Whether some recipient's fate is decided: another account would only send it twice.
+    pub fn is_decided(&self) -> bool {
+        self.outcomes.iter().any(|outcome| !matches!(outcome, Outcome::Deferred(_)))
+    }
+
     /// An attempt that ended before any recipient could be offered.
     pub fn failed(trouble: Trouble, recipients: usize) -> Attempt {
         let outcomes = vec![Outcome::Deferred(trouble.failure().clone()); recipients];

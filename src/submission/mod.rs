@@ -1,24 +1,56 @@
 //! The SMTP client: from an account to a verified, logged-in session, from a message to what the relay said of each
 //! recipient. Blocking, one connection, no state beyond it.
+//!
+//! ```text
+//! session      the one door for callers: open, submit, quit
+//!    | opening     one endpoint: connect, TLS, EHLO, AUTH
+//!    | connect     name to addresses, addresses raced, errors told apart
+//!    | tls         roots, verification, certificate faults in words (certificate reads the names)
+//!    | login       AUTH; sasl has the mechanisms (scram, md5)
+//! transaction  submit: outcomes per recipient
+//!    | offer       MAIL and RCPT as this relay takes them
+//!    | handover    DATA or BDAT and the message
+//! dialogue     commands out, replies in, all of it observed
+//!    | command     one flight of commands, checked octet by octet
+//!    | stream      plain or TLS, every wait bounded by Patience
+//!    | reply       the reply grammar
+//!    | capabilities  what EHLO offered
+//! fault        what broke on the way, in words, and whether it holds the account
+//! classify     what a refusing reply means, from replies.toml
+//! ```
 
-use crate::config::Account;
-use crate::mail::envelope::Envelope;
-use crate::mail::outcome::{Attempt, Trouble};
-use crate::mail::wire::Wire;
-use std::time::{Duration, Instant};
+mod capabilities;
+mod certificate;
+pub mod classify;
+mod command;
+mod connect;
+mod dialogue;
+mod fault;
+mod handover;
+mod login;
+mod md5;
+mod offer;
+mod opening;
+mod patience;
+mod reply;
+mod sasl;
+mod scram;
+mod session;
+mod stream;
+mod tls;
+mod transaction;
 
-/// How long to wait, and what to do when the caller has waited long enough.
-pub struct Patience {
-    /// Cap for each single step (address to connect to, reply to read), below RFC 5321 section 4.5.3.2's.
-    pub step: Duration,
-    /// The end of everything, whatever the server drips.
-    pub overall: Option<Instant>,
-    /// At this moment, once, `detach` is called and the work goes on (DESIGN section 2: a foreground attempt over 30 s).
-    pub foreground: Option<(Instant, Box<dyn FnMut() + Send>)>,
-}
+#[cfg(test)]
+mod scripted;
+
+pub use capabilities::Capabilities;
+pub use patience::Patience;
+pub use session::Session;
+pub use tls::Roots;
 
 /// Hears the dialogue, secrets masked: for `-v`, the log and the doctor.
 pub trait Observer {
+    /// One line without its line end, as sent or received; show it through `diagnostic::printable`.
     fn line(&mut self, direction: Direction, text: &str);
 }
 
@@ -31,30 +63,15 @@ pub enum Direction {
     Note,
 }
 
-/// A logged-in connection to an account's relay. After any error it is dropped, never reused.
-pub struct Session;
+/// What goes with every step of the work: how long it may take, and who hears of it.
+pub(crate) struct Watch<'a> {
+    pub patience: &'a mut Patience,
+    pub observer: &'a mut dyn Observer,
+}
 
-impl Session {
-    /// Connects (candidates in order, addresses raced), starts TLS, says EHLO, logs in.
-    pub fn open(
-        _account: &Account,
-        _host: &str,
-        _patience: &mut Patience,
-        _observer: &mut dyn Observer,
-    ) -> Result<Session, Trouble> {
-        todo!()
+impl Watch<'_> {
+    /// Tells the observer something of ours.
+    fn note(&mut self, text: &str) {
+        self.observer.line(Direction::Note, text);
     }
-    /// One message to the recipients whose indexes are given.
-    pub fn submit(
-        &mut self,
-        _envelope: &Envelope,
-        _recipients: &[usize],
-        _wire: &Wire,
-        _patience: &mut Patience,
-        _observer: &mut dyn Observer,
-    ) -> Attempt {
-        todo!()
-    }
-    /// Says QUIT and does not wait.
-    pub fn quit(self) {}
 }

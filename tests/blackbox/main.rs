@@ -1,1 +1,22 @@
-//! (being written)
+//! A person's view of the program: what it does with a message, what it says, how it ends. Each test has a world and a
+//! relay of its own, on loopback.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    reason = "a test ends where something cannot go on, and makes its own files"
+)]
+
+mod envelope;
+mod errors;
+mod gmail;
+mod hygiene;
+mod main_job;
+mod options;
+mod outcomes;
+mod queueing;
+mod reading;
+mod security;
+mod servers;
+mod support;
+mod support_tests;

@@ -1,0 +1,277 @@
+//! From an account to what its relay said: the way the queue reaches the network. Opens sessions, gives each message
+//! the form that account and relay take, remembers which endpoint worked.
+
+use super::context::Context;
+use crate::cli::Verbosity;
+use crate::clock::Moment;
+use crate::config::Account;
+use crate::diagnostic::printable;
+use crate::mail::encode;
+use crate::mail::envelope::{Envelope, ReversePath};
+use crate::mail::header::Header;
+use crate::mail::outcome::{Attempt, Failure, Outcome, Stage, Trouble};
+use crate::mail::wire::Wire;
+use crate::process;
+use crate::queue::run::{self, Destination, Submitter};
+use crate::route;
+use crate::spool::{Entry, Region, Shape, Ticket};
+use crate::submission::{Direction, Observer, Patience, Session};
+use crate::system;
+use std::fs::File;
+use std::io;
+use std::time::{Duration, Instant};
+
+/// The longest wait for one reply (RFC 5321 section 4.5.3.2: five minutes for most).
+const STEP: Duration = Duration::from_secs(300);
+/// The longest time for one message, whatever the relay drips; and so much more for each MiB of it.
+const MESSAGE: Duration = Duration::from_secs(600);
+const MEBIBYTE: Duration = Duration::from_secs(60);
+
+/// A stored message: what `submit` needs of it.
+pub struct Parcel<'a> {
+    pub envelope: &'a Envelope,
+    /// With its empty line.
+    pub header: Region,
+    pub body: Region,
+    pub eight_bit: bool,
+}
+
+impl Parcel<'_> {
+    /// What an entry of the spool holds.
+    pub fn of(entry: &Entry) -> Parcel<'_> {
+        let (header, body) = (entry.header(), entry.body());
+        Parcel { envelope: &entry.ticket().envelope, header, body, eight_bit: entry.eight_bit() }
+    }
+
+    /// What lies in an open file that may not be an entry yet.
+    pub fn from_content<'a>(envelope: &'a Envelope, content: &Region, shape: Shape) -> Parcel<'a> {
+        let header = content.part(0, shape.header);
+        let body = content.part(shape.header, shape.body);
+        Parcel { envelope, header, body, eight_bit: shape.eight_bit }
+    }
+
+    /// How long its submission may take in all.
+    pub fn time(&self) -> Duration {
+        let mebibytes = u32::try_from(self.body.size() >> 20).unwrap_or(u32::MAX);
+        MESSAGE.saturating_add(MEBIBYTE.saturating_mul(mebibytes))
+    }
+
+    /// Addresses and bytes as this account may send them and its relay can take them.
+    fn address(&self, context: &Context, account: &Account, session: &Session) -> io::Result<(Envelope, Wire)> {
+        let header = read_header(&self.header)?;
+        let (envelope, header) =
+            route::identify(&context.config, account, &context.hosts, self.envelope.clone(), header);
+        if !self.eight_bit || session.takes_eight_bit() {
+            let wire = Wire::new(&header, Box::new(self.body.clone()), self.body.size(), self.eight_bit);
+            return Ok((envelope, wire));
+        }
+        let mut output = File::from(system::scratch()?);
+        let (header, nature) = encode::seven_bit(header, &self.body, self.body.size(), &mut output)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
+        let body = Region::whole(output)?;
+        let size = body.size();
+        Ok((envelope, Wire::new(&header, Box::new(body), size, nature.eight_bit)))
+    }
+}
+
+/// Reads back a stored header.
+pub fn read_header(region: &Region) -> io::Result<Header> {
+    let octets = region.read()?;
+    Ok(Header::from_bytes(octets.strip_suffix(b"\r\n").unwrap_or(&octets)))
+}
+
+/// How relays are reached in this process.
+pub struct Courier<'a> {
+    context: &'a Context<'a>,
+}
+
+impl<'a> Courier<'a> {
+    pub fn new(context: &'a Context<'a>) -> Courier<'a> {
+        Courier { context }
+    }
+
+    /// How long one message of this size may take; nobody waits.
+    pub fn patience(time: Duration) -> Patience {
+        Patience { step: STEP, overall: Some(Instant::now() + time), foreground: None }
+    }
+
+    /// A logged-in session, the endpoint that worked last tried first.
+    ///
+    /// # Errors
+    /// The trouble, and whether it holds the account.
+    pub fn open(&self, account: &Account, patience: &mut Patience) -> Result<Session, Trouble> {
+        let mut watcher = Watcher::new(self.context.global.verbose);
+        let mut account = account.clone();
+        endpoints::prefer_remembered(self.context, &mut account);
+        let session = Session::open(&account, &self.context.process.host, &self.context.roots, patience, &mut watcher)?;
+        endpoints::remember(self.context, &account, session.endpoint());
+        Ok(session)
+    }
+
+    /// Offers a stored message to some of its recipients.
+    pub fn submit(
+        &self,
+        account: &Account,
+        session: &mut Session,
+        parcel: &Parcel,
+        recipients: &[usize],
+        patience: &mut Patience,
+    ) -> Attempt {
+        match parcel.address(self.context, account, session) {
+            Ok((envelope, wire)) => {
+                let mut watcher = Watcher::new(self.context.global.verbose);
+                session.submit(&envelope, recipients, &wire, patience, &mut watcher)
+            }
+            Err(error) => unreadable(session.relay(), &error, recipients.len()),
+        }
+    }
+
+    fn account(&self, name: &str) -> Option<&Account> {
+        self.context.config.account(name)
+    }
+}
+
+/// What becomes of a message that cannot be given a form for the wire: a damaged file is looked at again later, what
+/// has no such form is refused for good.
+fn unreadable(relay: &str, error: &io::Error, recipients: usize) -> Attempt {
+    let failure =
+        Failure { stage: Stage::Data, relay: relay.into(), reply: None, cause: error.to_string(), hint: None };
+    let outcome = match error.kind() {
+        io::ErrorKind::InvalidData => Outcome::Rejected(failure),
+        _ => Outcome::Deferred(failure),
+    };
+    Attempt { outcomes: vec![outcome; recipients], trouble: None }
+}
+
+impl run::Courier for Courier<'_> {
+    fn destinations(&self, ticket: &Ticket, header: &dyn Fn() -> Header) -> Result<Vec<Destination>, Failure> {
+        let sender = match ticket.envelope.reverse_path() {
+            ReversePath::Mailbox(mailbox) => Some(mailbox),
+            ReversePath::Null => None,
+        };
+        let route = route::choose(&self.context.config, ticket.account.as_deref(), sender, &header());
+        let account = route.map(|route| route.account).map_err(|error| Failure {
+            stage: Stage::Resolve,
+            relay: "no account".into(),
+            reply: None,
+            cause: error.to_string(),
+            hint: None,
+        })?;
+        Ok(self.with_fallbacks(account).into_iter().map(destination).collect())
+    }
+
+    fn connect<'b>(&'b self, account: &str) -> Box<dyn Submitter + 'b> {
+        Box::new(Connection { courier: self, account: self.account(account), session: None })
+    }
+}
+
+impl<'a> Courier<'a> {
+    /// An account and those that may stand in for it.
+    pub fn with_fallbacks<'b>(&'b self, account: &'b Account) -> Vec<&'b Account> {
+        let others = account.fallback.iter().filter_map(|name| self.account(name));
+        std::iter::once(account).chain(others).collect()
+    }
+}
+
+fn destination(account: &Account) -> Destination {
+    Destination {
+        account: account.name.clone(),
+        digest: account.digest.to_string(),
+        connections: account.limits.connections,
+    }
+}
+
+/// One connection of a queue run.
+struct Connection<'a> {
+    courier: &'a Courier<'a>,
+    account: Option<&'a Account>,
+    session: Option<Session>,
+}
+
+impl Submitter for Connection<'_> {
+    fn submit(&mut self, entry: &Entry, recipients: &[usize]) -> Attempt {
+        let Some(account) = self.account else {
+            let error = io::Error::other("the account is gone from the configuration");
+            return unreadable("no account", &error, recipients.len());
+        };
+        let parcel = Parcel::of(entry);
+        let mut patience = Courier::patience(parcel.time());
+        let session = match self.session.take().filter(Session::takes_more) {
+            Some(session) => session,
+            None => match self.courier.open(account, &mut patience) {
+                Ok(session) => session,
+                Err(trouble) => return Attempt::failed(trouble, recipients.len()),
+            },
+        };
+        let session = self.session.insert(session);
+        self.courier.submit(account, session, &parcel, recipients, &mut patience)
+    }
+}
+
+impl Drop for Connection<'_> {
+    fn drop(&mut self) {
+        if let Some(session) = self.session.take() {
+            session.quit();
+        }
+    }
+}
+
+/// Which of an account's endpoints worked last, kept for a day in the spool, so that a network that blocks 587 costs
+/// its time-out once.
+mod endpoints {
+    use super::*;
+    use crate::config::Endpoint;
+    use crate::spool::Spool;
+
+    const A_DAY: Duration = Duration::from_secs(86_400);
+
+    pub fn prefer_remembered(context: &Context, account: &mut Account) {
+        if account.endpoints.len() < 2 {
+            return;
+        }
+        let Ok(Some(spool)) = Spool::existing(&context.config.spool) else { return };
+        let Some((port, at)) = spool.recall(&account.name).route.as_deref().and_then(read) else { return };
+        if Moment::now().since(at) < A_DAY {
+            account.endpoints.sort_by_key(|endpoint| endpoint.port != port);
+        }
+    }
+
+    pub fn remember(context: &Context, account: &Account, worked: &Endpoint) {
+        // The list is in the order it was tried in: when the first worked, nothing is new.
+        if account.endpoints.first() == Some(worked) {
+            return;
+        }
+        let Ok(Some(spool)) = Spool::existing(&context.config.spool) else { return };
+        let mut memory = spool.recall(&account.name);
+        memory.route = Some(format!("{} {}", worked.port, Moment::now().seconds()));
+        let _ = spool.remember(&account.name, &memory);
+    }
+
+    /// Port and time: `465 1795529045`.
+    fn read(route: &str) -> Option<(u16, Moment)> {
+        let (port, seconds) = route.split_once(' ')?;
+        Some((port.parse().ok()?, Moment::from_seconds(seconds.parse().ok()?)))
+    }
+}
+
+/// Shows the dialogue to a person who asked for it.
+struct Watcher(Verbosity);
+
+impl Watcher {
+    fn new(verbosity: Verbosity) -> Watcher {
+        Watcher(verbosity)
+    }
+}
+
+impl Observer for Watcher {
+    fn line(&mut self, direction: Direction, text: &str) {
+        if self.0 == Verbosity::Dialogue {
+            let lead = match direction {
+                Direction::Client => ">>>",
+                Direction::Server => "<<<",
+                Direction::Note => "---",
+            };
+            process::say(&format!("{lead} {}\n", printable(text)));
+        }
+    }
+}

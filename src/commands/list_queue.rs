@@ -1,0 +1,68 @@
+//! `mailq`, `mailchute queue list`, `mailchute queue dead list`: what waits, read without taking it.
+
+use super::Failed;
+use super::context::Context;
+use crate::cli::{Global, Listing};
+use crate::clock::Moment;
+use crate::exit::Exit;
+use crate::process::Process;
+use crate::queue::listing::{self, Row};
+use crate::spool::{Hold, Place, QueueId, Spool};
+use std::collections::HashSet;
+use std::io::{self, BufWriter, Write};
+
+/// The listing that monitoring knows.
+///
+/// # Errors
+/// The configuration or the spool cannot be read.
+pub fn mailq(process: &Process, global: &Global) -> Result<Exit, Failed> {
+    let context = Context::load(process, global)?;
+    print(&context, Place::Queue, |rows, output| listing::mailq(rows, output))
+}
+
+/// What waits, for a person or as JSON.
+pub fn list(context: &Context, place: Place, form: Listing) -> Result<Exit, Failed> {
+    let holds = holds(context)?;
+    print(context, place, |rows, output| match form {
+        Listing::Json => listing::json(rows, output),
+        Listing::Text => listing::table(&holds, rows, Moment::now(), output),
+    })
+}
+
+/// One entry as it is listed; `None` when it is not there.
+pub fn row(context: &Context, spool: &Spool, place: Place, id: &QueueId, claimed: &HashSet<u64>) -> Option<Row> {
+    let peek = spool.peek_in(place, id).ok().flatten()?;
+    let account = peek.ticket.account.clone().or_else(|| context.usual_account().map(|account| account.name.clone()));
+    let hold = account.as_deref().and_then(|account| spool.recall(account).hold);
+    let standing = match place {
+        Place::Queue if claimed.contains(&peek.inode) => listing::Place::Claimed,
+        Place::Queue => listing::Place::Queue,
+        Place::Dead => listing::Place::Dead,
+    };
+    let account = account.as_deref();
+    Some(listing::row(id.as_str(), &peek.ticket, &peek.progress, peek.size, standing, account, hold.as_ref()))
+}
+
+fn holds(context: &Context) -> Result<Vec<(String, Hold)>, Failed> {
+    let Some(spool) = Spool::existing(&context.config.spool)? else { return Ok(Vec::new()) };
+    let names = context.config.accounts.iter().map(|account| account.name.clone());
+    Ok(names.filter_map(|name| spool.recall(&name).hold.map(|hold| (name, hold))).collect())
+}
+
+fn print(
+    context: &Context,
+    place: Place,
+    write: impl FnOnce(&mut dyn Iterator<Item = Row>, &mut dyn Write) -> io::Result<()>,
+) -> Result<Exit, Failed> {
+    let spool = Spool::existing(&context.config.spool)?;
+    let ids = match &spool {
+        Some(spool) => spool.ids(place)?,
+        None => Vec::new(),
+    };
+    let claimed = spool.as_ref().map(Spool::claimed).unwrap_or_default();
+    let mut rows = ids.iter().filter_map(|id| row(context, spool.as_ref()?, place, id, &claimed));
+    let mut output = BufWriter::with_capacity(1 << 16, io::stdout().lock());
+    // A reader that went away has seen what it wanted.
+    let _ = write(&mut rows, &mut output).and_then(|()| output.flush());
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,102 @@
+//! One message offered to its account and, when that is out of reach or held, to the accounts that stand in for it.
+
+use super::context::Context;
+use super::courier::{Courier, Parcel};
+use crate::clock::Moment;
+use crate::config::Account;
+use crate::mail::outcome::{Attempt, Failure, Stage, Trouble};
+use crate::queue::account;
+use crate::queue::hold::Occasion;
+use crate::spool::Spool;
+use crate::submission::{Patience, Session};
+
+/// How a message is offered while its caller waits.
+pub struct Offer<'a> {
+    pub context: &'a Context<'a>,
+    pub courier: &'a Courier<'a>,
+    /// Where holds are kept; without a spool there are none.
+    pub spool: Option<&'a Spool>,
+}
+
+/// What came of it.
+pub struct Offered<'a> {
+    pub attempt: Attempt,
+    /// The account that was tried last.
+    pub account: &'a Account,
+    /// Still open, when nothing went wrong on it.
+    pub session: Option<Session>,
+}
+
+impl<'a> Offer<'a> {
+    /// A session for an account, unless it is held and has been tried a moment ago.
+    ///
+    /// # Errors
+    /// The trouble; a login that is refused holds the account from now on.
+    pub fn open(&self, account: &Account, patience: &mut Patience) -> Result<Session, Trouble> {
+        if let Some(trouble) = self.held(account) {
+            return Err(trouble);
+        }
+        let opened = self.courier.open(account, patience);
+        if let Err(trouble) = &opened {
+            self.mark(account, Some(trouble));
+        }
+        opened
+    }
+
+    /// Offers the parcel to all its recipients; `opened` is what [`Offer::open`] said of the first account.
+    pub fn make(
+        &self,
+        accounts: Vec<&'a Account>,
+        opened: Result<Session, Trouble>,
+        parcel: &Parcel,
+        patience: &mut Patience,
+    ) -> Option<Offered<'a>> {
+        let everyone: Vec<usize> = (0..parcel.envelope.recipients().len()).collect();
+        let mut opened = Some(opened);
+        let mut last = None;
+        for account in accounts {
+            let session = opened.take().unwrap_or_else(|| self.open(account, patience));
+            let (attempt, session) = match session {
+                Ok(mut session) => {
+                    let attempt = self.courier.submit(account, &mut session, parcel, &everyone, patience);
+                    self.mark(account, attempt.trouble.as_ref());
+                    (attempt, Some(session).filter(Session::takes_more))
+                }
+                Err(trouble) => (Attempt::failed(trouble, everyone.len()), None),
+            };
+            let is_settled = attempt.trouble.is_none() || attempt.is_decided();
+            last = Some(Offered { attempt, account, session });
+            if is_settled {
+                break;
+            }
+        }
+        last
+    }
+
+    fn held(&self, account: &Account) -> Option<Trouble> {
+        let spool = self.spool?;
+        let (digest, now) = (account.digest.to_string(), Moment::now());
+        if account::is_open(spool, &account.name, &digest, Occasion::NewMessage, now) {
+            return None;
+        }
+        let hold = spool.recall(&account.name).hold?;
+        Some(Trouble::Held(Failure {
+            stage: Stage::Auth,
+            relay: format!("account {}", account.name),
+            reply: None,
+            cause: format!("held since {}: {}", hold.since.rfc3339(), hold.reason),
+            hint: Some("mend it, then: mailchute queue flush".into()),
+        }))
+    }
+
+    fn mark(&self, account: &Account, trouble: Option<&Trouble>) {
+        let (Some(spool), log) = (self.spool, &self.context.log) else { return };
+        match trouble {
+            Some(Trouble::Held(failure)) => {
+                account::failed(spool, log, &account.name, &account.digest.to_string(), failure, Moment::now());
+            }
+            Some(Trouble::Waiting(_)) => {}
+            None => account::worked(spool, log, &account.name),
+        }
+    }
+}

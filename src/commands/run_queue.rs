@@ -1,0 +1,72 @@
+//! `sendmail -q`, `mailchute queue flush`, and the look at the queue behind a success: what waits is tried again.
+
+use super::context::Context;
+use super::courier::Courier;
+use super::{Failed, detach};
+use crate::cli::{self, Global};
+use crate::exit::Exit;
+use crate::process::{self, Process};
+use crate::queue::hold::Occasion;
+use crate::queue::run::{Run, Selection, Tally};
+use crate::spool::Spool;
+use crate::system::{self, Side};
+use std::io::IsTerminal;
+
+/// Tries everything chosen that no person has put on hold; success even when all of it still waits.
+///
+/// # Errors
+/// The configuration or the spool cannot be used.
+pub fn by_hand(process: &Process, global: &Global, selection: cli::Selection) -> Result<Exit, Failed> {
+    let context = Context::load(process, global)?;
+    let selection = match selection {
+        cli::Selection::All => Selection::All,
+        cli::Selection::Id(text) => Selection::Id(text),
+        cli::Selection::Recipient(text) => Selection::Recipient(text),
+        cli::Selection::Sender(text) => Selection::Sender(text),
+    };
+    if let Some(spool) = Spool::existing(&context.config.spool)? {
+        let tally = run(&context, &spool, &selection, Occasion::ByHand)?;
+        summary(&tally);
+    }
+    Ok(Exit::Ok)
+}
+
+/// Tries what is due, by a detached child, after a message has gone through: a laptop needs no daemon.
+pub fn flush_behind(context: &Context, spool: &Spool) {
+    let waiting = spool.queue().is_ok_and(|ids| !ids.is_empty());
+    if waiting && matches!(detach::split(), Ok(Side::Child)) {
+        let _ = run(context, spool, &Selection::All, Occasion::DueOnly);
+        system::leave(Exit::Ok.code());
+    }
+}
+
+/// Goes once through the queue.
+///
+/// # Errors
+/// The queue cannot be listed.
+pub fn run(context: &Context, spool: &Spool, selection: &Selection, occasion: Occasion) -> Result<Tally, Failed> {
+    let courier = Courier::new(context);
+    let watch: &(dyn Fn(&Tally) + Sync) = if std::io::stderr().is_terminal() { &bar } else { &|_| {} };
+    let run = Run {
+        desk: context.desk(spool),
+        courier: &courier,
+        selection,
+        occasion,
+        keep_dead: context.config.queue.keep_dead,
+        watch,
+    };
+    Ok(run.once()?)
+}
+
+/// One line that is written over: `sending 12 of 40, 3.5 per second`.
+fn bar(tally: &Tally) {
+    let rate = tally.done as f64 / tally.elapsed.as_secs_f64().max(0.001);
+    process::complain(&format!("\rsending {} of {}, {rate:.1} per second ", tally.done, tally.total));
+}
+
+fn summary(tally: &Tally) {
+    if std::io::stderr().is_terminal() && tally.total > 0 {
+        let Tally { finished, deferred, dead, .. } = tally;
+        process::complain(&format!("\r\x1b[K{finished} done, {deferred} still waiting, {dead} given up\n"));
+    }
+}

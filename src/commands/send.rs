@@ -1,0 +1,166 @@
+//! `sendmail`: one message from standard input to the relay, or safe in the queue. The order of the stages is the
+//! promise: nothing of a message is sent before it is durable, and nothing after that changes the exit status.
+
+use super::context::{Context, warn};
+use super::courier::{Courier, Parcel};
+use super::deposit::{self, Committing};
+use super::letter::{self, Letter};
+use super::offer::{Offer, Offered};
+use super::{Failed, bury, detach, run_queue, verdict};
+use crate::cli::{Delivering, DeliveryMode, ErrorMode};
+use crate::clock::Moment;
+use crate::config::{Config, Delivery};
+use crate::exit::Exit;
+use crate::log::{Event, Happening};
+use crate::mail::message;
+use crate::process::Process;
+use crate::queue::conclude::{Tried, conclude};
+use crate::queue::settle::Caller;
+use crate::spool::{Entry, Spool};
+use crate::submission::Patience;
+use crate::system::{self, Side};
+use std::io::{self, BufReader};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+/// Reads, keeps, submits, settles.
+///
+/// # Errors
+/// Nothing was accepted: the caller still owns the message.
+pub fn send(process: &Process, request: Delivering) -> Result<Exit, Failed> {
+    request.warnings.iter().for_each(|words| warn(words));
+    if !process.stdin_open {
+        return Err(Failed::no_input());
+    }
+    let (header, mut body) = message::read(BufReader::with_capacity(1 << 16, io::stdin().lock()), request.dots)?;
+    let context = match Context::load(process, &request.global) {
+        Ok(context) => context,
+        Err(failed) => return Err(bury::unsendable(process, &request, header, &mut body, failed)),
+    };
+    let letter = match letter::compose(&context, &request, header.clone()) {
+        Ok(letter) => letter,
+        Err(failed) if failed.exit() == Exit::Config => {
+            return Err(bury::unsendable(process, &request, header, &mut body, failed));
+        }
+        Err(failed) => {
+            let _ = body.drain();
+            return Err(failed);
+        }
+    };
+    let opened = context.spool();
+    let spool = opened.as_ref().ok().cloned();
+    let mut filled = deposit::fill(opened, &letter.ticket, letter.header.clone(), &mut body)?;
+    system::ignore_endings();
+    let content = filled.keeper.content().map_err(Failed::system)?;
+    let parcel = Parcel::from_content(&letter.ticket.envelope, &content, filled.shape);
+    let committing = filled.keeper.commit(filled.shape);
+    let delivery = mode(&request, &context.config);
+    let caller = Waiting::new(if request.errors == ErrorMode::MailOnly { Caller::Gone } else { Caller::Waits });
+    if delivery != DeliveryMode::Foreground && committing.is_safe() {
+        let entry = committing.finish()?;
+        queued(&context, &entry);
+        if delivery == DeliveryMode::Queue || detach::split().map_or(true, |side| side == Side::Parent) {
+            return Ok(Exit::Ok);
+        }
+        caller.left();
+        return attempt(&context, &request, &letter, spool.as_ref(), &parcel, &Committing::done(Ok(entry)), &caller);
+    }
+    attempt(&context, &request, &letter, spool.as_ref(), &parcel, &committing, &caller)
+}
+
+/// Opens the connection while the disk makes the message durable, offers it, and settles what the relay said.
+fn attempt(
+    context: &Context,
+    request: &Delivering,
+    letter: &Letter,
+    spool: Option<&Spool>,
+    parcel: &Parcel,
+    committing: &Committing,
+    caller: &Waiting,
+) -> Result<Exit, Failed> {
+    let courier = Courier::new(context);
+    let offer = Offer { context, courier: &courier, spool };
+    let mut patience = patience(&context.config, parcel, committing, caller);
+    let opened = offer.open(letter.account, &mut patience);
+    let entry = committing.finish().inspect(|entry| queued(context, entry));
+    let accounts = courier.with_fallbacks(letter.account);
+    let Some(offered) = offer.make(accounts, opened, parcel, &mut patience) else { return Ok(Exit::Ok) };
+    let Offered { attempt, account, session } = offered;
+    let entry = match entry {
+        Ok(entry) => entry,
+        Err(error) => return verdict::without_spool(&attempt, parcel.envelope, error, request.errors),
+    };
+    let spool = entry.spool().clone();
+    let desk = context.desk(&spool);
+    let id = entry.id().clone();
+    let everyone: Vec<usize> = (0..parcel.envelope.recipients().len()).collect();
+    let tried = Tried { attempt: &attempt, offered: &everyone, account: &account.name };
+    let conclusion = conclude(&desk, entry, Some(&tried), caller.who(), Moment::now());
+    let _ = desk.spool.sync();
+    verdict::tell(&attempt, parcel.envelope, &id, &conclusion, request.errors);
+    if attempt.trouble.is_none() {
+        run_queue::flush_behind(context, desk.spool);
+    }
+    if let Some(session) = session {
+        session.quit();
+    }
+    Ok(conclusion.exit)
+}
+
+fn mode(request: &Delivering, config: &Config) -> DeliveryMode {
+    request.delivery.unwrap_or(match config.queue.delivery {
+        Delivery::Foreground => DeliveryMode::Foreground,
+        Delivery::Background => DeliveryMode::Background,
+        Delivery::Queue => DeliveryMode::Queue,
+    })
+}
+
+fn queued(context: &Context, entry: &Entry) {
+    context.log.event(&Event {
+        id: Some(entry.id().as_str()),
+        message_id: Some(&entry.ticket().message_id),
+        ..Event::new(Happening::Queued)
+    });
+}
+
+/// Whether somebody still waits for our exit status; changes when we detach.
+#[derive(Clone)]
+struct Waiting {
+    at_first: Caller,
+    alone: Arc<AtomicBool>,
+}
+
+impl Waiting {
+    fn new(at_first: Caller) -> Waiting {
+        Waiting { at_first, alone: Arc::default() }
+    }
+
+    fn left(&self) {
+        self.alone.store(true, Ordering::SeqCst);
+    }
+
+    fn who(&self) -> Caller {
+        if self.alone.load(Ordering::SeqCst) { Caller::Gone } else { self.at_first }
+    }
+}
+
+/// How long the attempt may take; after `foreground-deadline` the caller is let go and a child continues, with the
+/// same connection and the same lock.
+fn patience(config: &Config, parcel: &Parcel, committing: &Committing, caller: &Waiting) -> Patience {
+    let mut patience = Courier::patience(parcel.time());
+    if caller.who() == Caller::Waits {
+        let (committing, caller) = (committing.clone(), caller.clone());
+        let let_go = move || {
+            if committing.is_safe() {
+                match detach::split() {
+                    Ok(Side::Parent) => system::leave(Exit::Ok.code()),
+                    Ok(Side::Child) => caller.left(),
+                    Err(_) => {}
+                }
+            }
+        };
+        patience.foreground = Some((Instant::now() + config.queue.foreground_deadline, Box::new(let_go)));
+    }
+    patience
+}

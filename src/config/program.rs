@@ -1,0 +1,265 @@
+//! A program whose first output line is a secret: how its words are written, and how it is run without a shell, a
+//! terminal or unlimited patience.
+
+use super::file::first_line;
+use super::password::{Password, SecretError};
+use crate::diagnostic::printable;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::fmt;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+use zeroize::Zeroizing;
+
+/// How long a program may take: a person may have to touch a key.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Where a bare program name is looked for; `$PATH` is the caller's caller's.
+const SEARCHED: [&str; 3] = ["/usr/local/bin", "/usr/bin", "/bin"];
+
+/// The most that is kept of one stream; OAuth 2 tokens have a few KiB.
+const KEPT: usize = 64 * 1024;
+
+/// A program and its arguments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// First the program: an absolute path, or a bare name to look for.
+    words: Vec<String>,
+    /// What the program finds in `$HOME`: the caller's own, though cron hands over root's.
+    home: Option<PathBuf>,
+}
+
+impl Program {
+    /// `None` without a word.
+    pub fn new(words: Vec<String>, home: Option<PathBuf>) -> Option<Program> {
+        words.first().is_some_and(|program| !program.is_empty()).then_some(Program { words, home })
+    }
+
+    /// Runs it and takes its first output line.
+    pub(super) fn first_line(&self) -> Result<Password, SecretError> {
+        self.first_line_within(PATIENCE)
+    }
+
+    fn first_line_within(&self, patience: Duration) -> Result<Password, SecretError> {
+        let failed = |problem: String| SecretError::new(format!("{self}: {problem}"));
+        let program = find(&self.words[0]).ok_or_else(|| {
+            failed("no such program".into())
+                .with_hint(format!("write its whole path; looked in {}", SEARCHED.join(", ")))
+        })?;
+        match run(&program, &self.words[1..], self.home.as_deref(), patience) {
+            Err(error) => Err(failed(error.to_string())),
+            Ok(Ended { status, errors, .. }) if !status.success() => {
+                Err(failed(with_errors(&errors, &status.to_string())))
+            }
+            Ok(Ended { output, errors, .. }) => match first_line(&output) {
+                [] => Err(failed(with_errors(&errors, "printed nothing"))),
+                line => Ok(Password::new(line.to_vec())),
+            },
+        }
+    }
+}
+
+/// The program's name; its arguments may be nobody's business.
+impl fmt::Display for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&printable(&self.words[0]))
+    }
+}
+
+/// Splits a command line into words as a shell would: blanks, quotes, backslashes. What only a shell can do is an error.
+pub(super) fn split(line: &str) -> Result<Vec<String>, String> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote: Option<char> = None;
+    let mut letters = line.chars();
+    while let Some(c) = letters.next() {
+        match (quote, c) {
+            (Some(open), _) if c == open => quote = None,
+            (None, '\'' | '"') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None, _) if c.is_whitespace() => words.extend(word.take()),
+            (None | Some('"'), '\\') => match letters.next() {
+                Some(next) if quote.is_none() || matches!(next, '"' | '\\' | '$' | '`') => {
+                    word.get_or_insert_default().push(next);
+                }
+                Some(next) => word.get_or_insert_default().extend(['\\', next]),
+                None => return Err("ends with a backslash".into()),
+            },
+            (None, '|' | '&' | ';' | '<' | '>' | '(' | ')' | '*' | '?') | (None | Some('"'), '$' | '`') => {
+                return Err(format!("has {c:?}, which only a shell understands, and no shell runs it"));
+            }
+            _ => word.get_or_insert_default().push(c),
+        }
+    }
+    if quote.is_some() {
+        return Err("has a quote that is not closed".into());
+    }
+    words.extend(word);
+    Ok(words)
+}
+
+fn find(program: &str) -> Option<PathBuf> {
+    if program.contains('/') {
+        return Some(PathBuf::from(program));
+    }
+    SEARCHED.iter().map(|folder| Path::new(folder).join(program)).find(|path| path.is_file())
+}
+
+struct Ended {
+    status: ExitStatus,
+    output: Zeroizing<Vec<u8>>,
+    errors: Zeroizing<Vec<u8>>,
+}
+
+/// Runs it to its end, or to the end of our patience. A helper that it leaves behind with the same pipes, as
+/// gpg-agent(1) is, is not waited for.
+fn run(program: &Path, arguments: &[String], home: Option<&Path>, patience: Duration) -> io::Result<Ended> {
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).current_dir("/");
+    for variable in ["LD_PRELOAD", "LD_LIBRARY_PATH", "LD_AUDIT"] {
+        command.env_remove(variable);
+    }
+    if let Some(home) = home {
+        command.env("HOME", home);
+    }
+    let deadline = Instant::now() + patience;
+    let mut child = command.spawn()?;
+    let mut output = Stream::new(child.stdout.take().map(OwnedFd::from))?;
+    let mut errors = Stream::new(child.stderr.take().map(OwnedFd::from))?;
+    loop {
+        let ended = child.try_wait()?;
+        output.drain()?;
+        errors.drain()?;
+        if let Some(status) = ended {
+            return Ok(Ended { status, output: output.kept, errors: errors.kept });
+        }
+        if Instant::now() >= deadline {
+            child.kill()?;
+            child.wait()?;
+            let problem = with_errors(&errors.kept, &format!("took longer than {} s", patience.as_secs()));
+            return Err(io::Error::new(io::ErrorKind::TimedOut, problem));
+        }
+        wait_for_any(&[&output, &errors])?;
+    }
+}
+
+/// One end of a pipe, read as far as it goes without waiting.
+struct Stream {
+    pipe: Option<std::fs::File>,
+    /// Never grows beyond the capacity it starts with, so that no copy is left behind.
+    kept: Zeroizing<Vec<u8>>,
+}
+
+impl Stream {
+    fn new(pipe: Option<OwnedFd>) -> io::Result<Stream> {
+        if let Some(pipe) = &pipe {
+            fcntl(pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        }
+        Ok(Stream { pipe: pipe.map(std::fs::File::from), kept: Zeroizing::new(Vec::with_capacity(KEPT)) })
+    }
+
+    fn drain(&mut self) -> io::Result<()> {
+        let mut chunk = Zeroizing::new([0; 4096]);
+        while let Some(pipe) = &mut self.pipe {
+            match pipe.read(&mut *chunk) {
+                Ok(0) => self.pipe = None,
+                Ok(more) => {
+                    let room = KEPT - self.kept.len();
+                    self.kept.extend_from_slice(&chunk[..more.min(room)]);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Waits until a stream has something, or a moment: that a child has ended is not seen on its pipes.
+fn wait_for_any(streams: &[&Stream]) -> io::Result<()> {
+    let open = streams.iter().filter_map(|stream| stream.pipe.as_ref());
+    let mut waiting: Vec<PollFd> = open.map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)).collect();
+    let moment = PollTimeout::from(if waiting.is_empty() { 1u8 } else { 20u8 });
+    match poll(&mut waiting, moment) {
+        Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What the program said of its trouble, else what we saw.
+fn with_errors(errors: &[u8], seen: &str) -> String {
+    let said = String::from_utf8_lossy(errors);
+    let said: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    if said.is_empty() { seen.to_string() } else { format!("{seen}: {}", printable(&said.join("; "))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Program {
+        Program::new(vec!["sh".into(), "-c".into(), script.into()], Some(PathBuf::from("/nowhere"))).unwrap()
+    }
+
+    #[test]
+    fn the_first_output_line_is_the_secret_and_stderr_explains_its_absence() {
+        for (script, wanted) in [
+            ("echo secret; echo more", Ok("secret")),
+            ("echo noise >&2; printf 'secret'", Ok("secret")),
+            ("echo $HOME", Ok("/nowhere")),
+            ("cat; echo no input", Ok("no input")),
+            ("true", Err("sh: printed nothing")),
+            ("echo; echo secret", Err("sh: printed nothing")),
+            ("echo 'gpg: no key' >&2; exit 2", Err("sh: exit status: 2: gpg: no key")),
+            (
+                "echo secret; printf '\\033[1mlocked\\nbye\\n' >&2; exit 1",
+                Err("sh: exit status: 1: \\x1b[1mlocked; bye"),
+            ),
+            ("head -c 300000 /dev/zero | tr '\\0' x; echo; exit 3", Err("sh: exit status: 3")),
+            ("sleep 60 & echo secret", Ok("secret")),
+        ] {
+            let found = shell(script).first_line().map(|found| String::from_utf8(found.expose().to_vec()).unwrap());
+            assert_eq!(found.map_err(|error| error.cause), wanted.map(String::from).map_err(String::from), "{script}");
+        }
+    }
+
+    #[test]
+    fn a_program_that_takes_too_long_is_ended() {
+        let error = shell("echo waiting >&2; exec sleep 60").first_line_within(Duration::from_millis(200)).unwrap_err();
+        assert!(error.cause.starts_with("sh: took longer than 0 s"), "{error}");
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_named_with_the_places_searched() {
+        let error = Program::new(vec!["no-such-program".into()], None).unwrap().first_line().unwrap_err();
+        assert_eq!(error.cause, "no-such-program: no such program");
+        assert_eq!(error.hint.unwrap(), "write its whole path; looked in /usr/local/bin, /usr/bin, /bin");
+        let error = Program::new(vec!["/no/such".into()], None).unwrap().first_line().unwrap_err();
+        assert_eq!(error.cause, "/no/such: No such file or directory (os error 2)");
+        assert_eq!(Program::new(vec![], None), None);
+    }
+
+    #[test]
+    fn a_command_line_is_split_into_words_and_what_needs_a_shell_is_refused() {
+        for (line, wanted) in [
+            ("pass show mail/gmail", Ok(vec!["pass", "show", "mail/gmail"])),
+            ("  a   b\t", Ok(vec!["a", "b"])),
+            ("a 'b c' \"d e\" f\\ g", Ok(vec!["a", "b c", "d e", "f g"])),
+            ("a '' \"x\\\"y\\z\" 'p\\q|'", Ok(vec!["a", "", "x\"y\\z", "p\\q|"])),
+            ("", Ok(vec![])),
+            ("a 'b", Err("has a quote that is not closed")),
+            ("a \\", Err("ends with a backslash")),
+            ("a | b", Err("has '|', which only a shell understands, and no shell runs it")),
+            ("a \"$HOME\"", Err("has '$', which only a shell understands, and no shell runs it")),
+        ] {
+            let wanted = wanted.map(|words| words.into_iter().map(String::from).collect()).map_err(String::from);
+            assert_eq!(split(line), wanted, "{line}");
+        }
+    }
+}

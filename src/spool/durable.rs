@@ -1,0 +1,207 @@
+//! The only code of the spool that creates, links, renames or removes, and the order in which it does.
+//!
+//! The order is: name first, then `fsync` of the file, then `fsync` of the directory. The first `fsync` takes the name
+//! along in the same journal transaction, so that ext4 and xfs flush twice for a message; naming it last needs four
+//! flushes, or loses acknowledged mail in a power cut when the directory is left out. The price is that an
+//! incomplete file may be seen under its name after a power cut; it was never acknowledged, and its checksum shows it.
+
+use super::directory::{Directory, retry};
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, renameat};
+use nix::sys::stat::{Mode, fstatat, mkdirat};
+use nix::unistd::{UnlinkatFlags, fdatasync, fsync, linkat, unlinkat};
+use std::fs::{DirBuilder, File};
+use std::io::{self, ErrorKind};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, FileExt};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Names that begin so belong to files that have not got theirs yet.
+pub const TEMPORARY: &str = ".tmp.";
+
+/// A file without its name: nothing is left of it when it is dropped.
+pub struct Unnamed {
+    file: Arc<File>,
+    /// The name it has in the meantime, where the file system knows no files without one.
+    temporary: Option<String>,
+    /// Where it was created.
+    home: Arc<Directory>,
+}
+
+/// What kind of file to create.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Birth {
+    /// Without any name, when the file system and /proc can do that.
+    Nameless,
+    /// With a temporary one.
+    Temporary,
+}
+
+impl Unnamed {
+    /// Creates a file, readable by us alone. `name` need not be the final one, only nobody else's.
+    pub fn create(home: &Arc<Directory>, name: &str, birth: Birth) -> io::Result<Unnamed> {
+        // A nameless file gets its name through /proc; without it (a chroot) it would never get one.
+        if birth == Birth::Nameless && Path::new("/proc/self/fd").exists() {
+            match create(home, ".", OFlag::O_TMPFILE) {
+                Err(Errno::EOPNOTSUPP | Errno::EISDIR | Errno::ENOENT | Errno::EINVAL) => {}
+                file => return Ok(Unnamed { file: Arc::new(file?), temporary: None, home: home.clone() }),
+            }
+        }
+        let temporary = format!("{TEMPORARY}{name}");
+        let file = Arc::new(create(home, &temporary, OFlag::O_CREAT | OFlag::O_EXCL)?);
+        Ok(Unnamed { file, temporary: Some(temporary), home: home.clone() })
+    }
+
+    /// The file.
+    pub fn file(&self) -> &Arc<File> {
+        &self.file
+    }
+
+    /// Gives the file its name; `AlreadyExists` when that is taken. Durable only after [`sync_file`] and
+    /// [`sync_directory`].
+    #[allow(clippy::disallowed_methods, reason = "the home of linkat and renameat")]
+    fn link(&mut self, directory: &Directory, name: &str) -> io::Result<()> {
+        let from: &Directory = &self.home;
+        let Some(temporary) = self.temporary.as_deref() else {
+            let this = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+            let follow = AtFlags::AT_SYMLINK_FOLLOW;
+            return Ok(retry(|| linkat(AT_FDCWD, this.as_str(), directory, name, follow))?);
+        };
+        match retry(|| linkat(from, temporary, directory, name, AtFlags::empty())) {
+            Ok(()) => unlink(from, temporary)?,
+            Err(Errno::EPERM | Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EMLINK) => {
+                // No hard links here. Two writers of one name cannot meet: new names are random, and a derived one
+                // is made only by who holds the lock of its original.
+                match retry(|| fstatat(directory, name, AtFlags::AT_SYMLINK_NOFOLLOW)) {
+                    Err(Errno::ENOENT) => retry(|| renameat(from, temporary, directory, name))?,
+                    Err(error) => return Err(error.into()),
+                    Ok(_) => return Err(ErrorKind::AlreadyExists.into()),
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+        self.temporary = None;
+        Ok(())
+    }
+}
+
+impl Drop for Unnamed {
+    fn drop(&mut self) {
+        if let Some(temporary) = self.temporary.take() {
+            let _ = unlink(&self.home, &temporary);
+        }
+    }
+}
+
+/// Where [`publish`] stopped.
+#[derive(Debug)]
+pub enum Unpublished {
+    /// The name is taken.
+    Taken,
+    /// Nothing is left under the name.
+    Undone(io::Error),
+    /// The name is still there and could not be taken back.
+    Doubtful(io::Error),
+}
+
+/// Gives a complete file its name, durably: link, fsync(file), fsync(directory).
+pub fn publish(file: &mut Unnamed, directory: &Directory, name: &str) -> Result<(), Unpublished> {
+    match file.link(directory, name) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(Unpublished::Taken),
+        Err(error) => return Err(Unpublished::Undone(error)),
+    }
+    let synced = sync_file(&file.file).and_then(|()| sync_directory(directory));
+    synced.map_err(|error| match unlink(directory, name) {
+        Ok(()) => Unpublished::Undone(error),
+        Err(_) => Unpublished::Doubtful(error),
+    })
+}
+
+/// Moves a file to another directory, durably.
+#[allow(clippy::disallowed_methods, reason = "the home of renameat")]
+pub fn relocate(from: &Directory, name: &str, to: &Directory, new_name: &str) -> io::Result<()> {
+    retry(|| renameat(from, name, to, new_name))?;
+    sync_directory(to)?;
+    sync_directory(from)
+}
+
+/// Puts a small file in the place of another, durably: a reader sees the old one or the new one.
+#[allow(clippy::disallowed_methods, reason = "the home of renameat")]
+pub fn replace(directory: &Arc<Directory>, name: &str, unique: &str, content: &[u8]) -> io::Result<()> {
+    let mut new = Unnamed::create(directory, unique, Birth::Temporary)?;
+    new.file.write_all_at(content, 0)?;
+    sync_file(&new.file)?;
+    if let Some(temporary) = new.temporary.as_deref() {
+        let directory: &Directory = directory;
+        retry(|| renameat(directory, temporary, directory, name))?;
+    }
+    new.temporary = None;
+    sync_directory(directory)
+}
+
+/// Removes a name. Durable only after [`sync_directory`]; a name that is gone already is no error.
+#[allow(clippy::disallowed_methods, reason = "the home of unlinkat")]
+pub fn unlink(directory: &Directory, name: &str) -> io::Result<()> {
+    match retry(|| unlinkat(directory, name, UnlinkatFlags::NoRemoveDir)) {
+        Ok(()) | Err(Errno::ENOENT) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Puts content and size of a file on the disk. An error is final: the kernel forgets what it could not write, so
+/// trying again would report success.
+pub fn sync_file(file: &File) -> io::Result<()> {
+    Ok(retry(|| fsync(file))?)
+}
+
+/// Puts the content of a file on the disk whose size has not changed.
+pub fn sync_content(file: &File) -> io::Result<()> {
+    Ok(retry(|| fdatasync(file))?)
+}
+
+/// Puts the names of a directory on the disk.
+pub fn sync_directory(directory: &Directory) -> io::Result<()> {
+    match retry(|| fsync(directory)) {
+        // Some network file systems cannot; their names are durable when the call that made them returns.
+        Ok(()) | Err(Errno::EINVAL | Errno::EOPNOTSUPP) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Creates a directory with mode 0700 and those above it that are missing, durably.
+pub fn create_directories(path: &Path) -> io::Result<()> {
+    let above = path.parent().filter(|above| !above.as_os_str().is_empty());
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            create_directories(above.ok_or(error)?)?;
+            return create_directories(path);
+        }
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    // A directory above may be closed to us for reading; then there is no handle to sync.
+    match File::open(above.unwrap_or(Path::new("."))) {
+        Ok(above) => match retry(|| fsync(&above)) {
+            Err(error @ (Errno::EIO | Errno::ENOSPC)) => Err(error.into()),
+            _ => Ok(()),
+        },
+        Err(_) => Ok(()),
+    }
+}
+
+/// Creates a directory with mode 0700 in another, when it is not there yet.
+#[allow(clippy::disallowed_methods, reason = "the home of mkdirat")]
+pub fn create_inside(directory: &Directory, name: &str) -> io::Result<()> {
+    match retry(|| mkdirat(directory, name, Mode::S_IRWXU)) {
+        Ok(()) | Err(Errno::EEXIST) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "the home of creating openat")]
+fn create(directory: &Directory, name: &str, how: OFlag) -> nix::Result<File> {
+    let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | how;
+    retry(|| openat(directory, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)).map(File::from)
+}

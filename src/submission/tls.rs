@@ -1,0 +1,297 @@
+//! Who a relay must prove to be: trust anchors, pins, and certificate faults in words. There is one verifier and no
+//! way round it.
+
+use super::certificate::{self, Names};
+use super::fault::Fault;
+use crate::clock::Moment;
+use crate::config::Trust;
+use ring::digest::{SHA256, digest};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{
+    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+/// Where distributions keep their trust anchors in one file. Reading the hashed directory beside it would cost twenty
+/// times as much.
+const BUNDLES: [&str; 5] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+];
+
+/// Where the system's trust anchors are: the file `$SSL_CERT_FILE` names, else the distribution's bundle.
+#[derive(Clone, Debug, Default)]
+pub struct Roots {
+    /// The value of `$SSL_CERT_FILE`.
+    pub ssl_cert_file: Option<PathBuf>,
+}
+
+impl Roots {
+    /// The file that is read when TLS starts; `None` when there is none.
+    pub fn bundle(&self) -> Option<PathBuf> {
+        self.ssl_cert_file.clone().or_else(|| BUNDLES.map(PathBuf::from).into_iter().find(|path| path.exists()))
+    }
+}
+
+/// What a TLS connection to one endpoint needs.
+pub struct Client {
+    pub connection: ClientConnection,
+    verifier: Arc<Verifier>,
+    name: ServerName<'static>,
+}
+
+impl Client {
+    /// A connection that will accept only a certificate that is good by `trust` for `host`. Reads no file yet.
+    pub fn new(host: &str, trust: &Trust, roots: &Roots) -> Result<Client, Fault> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let name = ServerName::try_from(bare.trim_end_matches('.').to_owned())
+            .map_err(|_| Fault::Certificate(format!("no certificate can be for the name {host:?}"), None))?;
+        let verifier = Arc::new(Verifier {
+            rule: match trust {
+                Trust::System => Rule::Anchors(roots.bundle()),
+                Trust::File(path) => Rule::Anchors(Some(path.clone())),
+                Trust::Fingerprint(fingerprint) => Rule::Fingerprint(*fingerprint),
+            },
+            provider: Arc::clone(&provider),
+            chains: OnceLock::new(),
+            refused: Mutex::new(None),
+        });
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| Fault::Handshake(error.to_string()))?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::clone(&verifier) as Arc<dyn ServerCertVerifier>)
+            .with_no_client_auth();
+        config.resumption = Resumption::disabled();
+        let mut connection = ClientConnection::new(Arc::new(config), name.clone())
+            .map_err(|error| Fault::Handshake(error.to_string()))?;
+        connection.set_buffer_limit(None);
+        Ok(Client { connection, verifier, name })
+    }
+
+    /// Reads the trust anchors: when the first handshake message is out, so that the server's answer hides the work.
+    pub fn prepare(&self) -> Result<(), Fault> {
+        match &self.verifier.rule {
+            Rule::Anchors(_) => self.verifier.chains().map(|_| ()).map_err(Fault::Roots),
+            Rule::Fingerprint(_) => Ok(()),
+        }
+    }
+
+    /// A handshake error in words.
+    pub fn fault(&self, error: &Error) -> Fault {
+        match error {
+            Error::InvalidCertificate(error) => {
+                let refused = self.verifier.refused.lock().unwrap_or_else(PoisonError::into_inner);
+                self.certificate_fault(error, refused.as_deref().unwrap_or_default())
+            }
+            Error::InvalidMessage(_) if self.connection.is_handshaking() => Fault::NotTls,
+            Error::AlertReceived(alert) => Fault::Handshake(format!("the relay sent the alert {alert:?}")),
+            error => Fault::Handshake(error.to_string()),
+        }
+    }
+
+    fn certificate_fault(&self, error: &CertificateError, leaf: &[u8]) -> Fault {
+        let names = certificate::names(leaf).unwrap_or_default();
+        let (words, hint) = match error {
+            CertificateError::ExpiredContext { time, not_after } => (
+                format!("the certificate expired on {}", date(*not_after)),
+                Some(format!(
+                    "if this host's clock is wrong (it says {}), set it; else tell the server's owner",
+                    date(*time)
+                )),
+            ),
+            CertificateError::NotValidYetContext { time, not_before } => (
+                format!("the certificate is not valid before {}", date(*not_before)),
+                Some(format!("this host's clock says {}: set it", date(*time))),
+            ),
+            CertificateError::NotValidForNameContext { presented, .. } => (
+                format!("the certificate is not for {} but for {}", self.name.to_str(), listed(presented)),
+                Some(
+                    "set host to the name the provider gives; a network that redirects mail ports shows this too"
+                        .into(),
+                ),
+            ),
+            CertificateError::ApplicationVerificationFailure => (
+                format!("the certificate is not the pinned one; its fingerprint is sha256:{}", hex(leaf)),
+                Some("if the server has a new certificate, set tls-fingerprint to its fingerprint".into()),
+            ),
+            // A self-signed one that calls itself an authority comes back as webpki's own error, and an issuer with
+            // the name of a trusted one but another key as a bad signature.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature | CertificateError::Other(_) => {
+                untrusted(error, &names, leaf)
+            }
+            error => (format!("the certificate is not good: {error}"), None),
+        };
+        Fault::Certificate(words, hint)
+    }
+}
+
+fn untrusted(error: &CertificateError, names: &Names, leaf: &[u8]) -> (String, Option<String>) {
+    let pin = format!("tls-fingerprint = \"sha256:{}\"", hex(leaf));
+    if names.is_self_signed() {
+        (
+            format!("the certificate is self-signed ({})", names.subject),
+            Some(format!("if it is your own server's: {pin}")),
+        )
+    } else if matches!(error, CertificateError::UnknownIssuer | CertificateError::BadSignature) {
+        (
+            format!("the certificate's issuer is not trusted here: {}", names.issuer),
+            Some(format!(
+                "an antivirus program or firewall that reads mail shows this: exclude the host there, or trust its \
+                 root with tls-ca-file; for your own server: {pin}"
+            )),
+        )
+    } else {
+        (format!("the certificate is not good: {error}"), None)
+    }
+}
+
+/// Checks a chain against the anchors, or the leaf against the pin, and remembers the leaf it refused.
+#[derive(Debug)]
+struct Verifier {
+    rule: Rule,
+    provider: Arc<CryptoProvider>,
+    chains: OnceLock<Result<Arc<WebPkiServerVerifier>, String>>,
+    refused: Mutex<Option<Vec<u8>>>,
+}
+
+#[derive(Debug)]
+enum Rule {
+    /// Chain, dates, name, against the anchors in this file.
+    Anchors(Option<PathBuf>),
+    /// This very certificate. It is identified to the last bit, so its name and dates say nothing more.
+    Fingerprint([u8; 32]),
+}
+
+impl Verifier {
+    fn chains(&self) -> Result<&Arc<WebPkiServerVerifier>, String> {
+        self.chains.get_or_init(|| self.read_anchors()).as_ref().map_err(Clone::clone)
+    }
+
+    fn read_anchors(&self) -> Result<Arc<WebPkiServerVerifier>, String> {
+        let Rule::Anchors(Some(path)) = &self.rule else {
+            return Err("this host has no file of trusted certificates".into());
+        };
+        WebPkiServerVerifier::builder_with_provider(anchors(path)?.into(), Arc::clone(&self.provider))
+            .build()
+            .map_err(|error| format!("{}: {error}", path.display()))
+    }
+
+    fn judge(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        match &self.rule {
+            Rule::Anchors(_) => {
+                self.chains().map_err(Error::General)?.verify_server_cert(leaf, intermediates, name, &[], now)
+            }
+            Rule::Fingerprint(pin) if digest(&SHA256, leaf).as_ref() == pin => Ok(ServerCertVerified::assertion()),
+            Rule::Fingerprint(_) => Err(CertificateError::ApplicationVerificationFailure.into()),
+        }
+    }
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        self.judge(end_entity, intermediates, server_name, now).inspect_err(|_| {
+            *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(end_entity.to_vec());
+        })
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// The anchors in a PEM file; those that cannot be parsed do not count, for every bundle has some.
+fn anchors(path: &Path) -> Result<RootCertStore, String> {
+    let pem = std::fs::read(path).map_err(|error| format!("{}: {}", path.display(), error.kind()))?;
+    let mut store = RootCertStore::empty();
+    store.add_parsable_certificates(CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok));
+    if store.is_empty() { Err(format!("{}: no certificate in it", path.display())) } else { Ok(store) }
+}
+
+fn date(time: UnixTime) -> String {
+    Moment::from_seconds(time.as_secs()).rfc3339()
+}
+
+/// The names of a certificate as rustls gives them, `DnsName("mail.x.org")`, without its wrapping.
+fn listed(presented: &[String]) -> String {
+    let bare = |name: &String| name.split('"').nth(1).unwrap_or(name).to_owned();
+    if presented.is_empty() {
+        "no name at all".into()
+    } else {
+        presented.iter().map(bare).collect::<Vec<_>>().join(", ")
+    }
+}
+
+fn hex(certificate: &[u8]) -> String {
+    digest(&SHA256, certificate).as_ref().iter().map(|octet| format!("{octet:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_without_certificates_is_named() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let path = file.path().to_owned();
+        let client = Client::new("mail.x.org", &Trust::File(path.clone()), &Roots::default()).unwrap();
+        assert_eq!(client.prepare(), Err(Fault::Roots(format!("{}: no certificate in it", path.display()))));
+    }
+
+    #[test]
+    fn a_name_that_no_certificate_can_have_is_refused_before_connecting() {
+        assert!(matches!(Client::new("mail x", &Trust::System, &Roots::default()), Err(Fault::Certificate(..))));
+    }
+
+    #[test]
+    fn the_named_file_goes_before_the_distributions() {
+        let roots = Roots { ssl_cert_file: Some("/nowhere.pem".into()) };
+        assert_eq!(roots.bundle(), Some("/nowhere.pem".into()));
+    }
+
+    #[test]
+    fn presented_names_are_shown_bare() {
+        assert_eq!(listed(&["DnsName(\"a.x.org\")".into(), "DnsName(\"*.y\")".into()]), "a.x.org, *.y");
+        assert_eq!(listed(&[]), "no name at all");
+    }
+}

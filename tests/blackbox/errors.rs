@@ -1,0 +1,182 @@
+//! The error catalogue: every message a person can meet, whole, in `catalogue.txt` beside this file. A changed wording
+//! shows there as a change; `UPDATE_CATALOGUE=1 cargo test --test blackbox catalogue` writes it anew.
+
+use crate::support::*;
+use std::fmt::Write;
+use std::fs;
+
+/// One entry: a title, its world, and the command line.
+struct Case {
+    title: &'static str,
+    relay: Relay,
+    sandbox: Sandbox,
+    name: &'static str,
+    arguments: Vec<&'static str>,
+    input: &'static str,
+}
+
+fn case(title: &'static str, script: Script, arguments: &[&'static str]) -> Case {
+    let relay = Relay::start(script);
+    let sandbox = Sandbox::for_relay(&relay);
+    Case { title, relay, sandbox, name: "sendmail", arguments: arguments.to_vec(), input: MESSAGE }
+}
+
+impl Case {
+    fn input(mut self, input: &'static str) -> Case {
+        self.input = input;
+        self
+    }
+
+    fn named(mut self, name: &'static str) -> Case {
+        self.name = name;
+        self
+    }
+
+    fn world(mut self, change: impl FnOnce(Sandbox) -> Sandbox) -> Case {
+        self.sandbox = change(self.sandbox);
+        self
+    }
+
+    /// What the person sees, with everything that differs from run to run replaced by its name.
+    fn entry(self) -> String {
+        let finished =
+            self.sandbox.program(self.name, &self.arguments).within(self.sandbox.root()).input(self.input).finish();
+        let mut text = format!("## {}\n$ {} {}\n", self.title, self.name, self.arguments.join(" "));
+        let _ = writeln!(text, "exit {}", finished.status.code().map_or("by signal".into(), |code| code.to_string()));
+        text += &finished.stdout;
+        text += &finished.stderr;
+        let mut text = text
+            .replace(&self.sandbox.root().display().to_string(), "$WORLD")
+            .replace(&format!(":{}", self.relay.port()), ":PORT");
+        for address in ["localhost[127.0.0.1]", "localhost[::1]"] {
+            text = text.replace(address, "localhost[ADDRESS]");
+        }
+        named_digests(&text)
+    }
+}
+
+/// A fingerprint differs with every certificate made.
+fn named_digests(text: &str) -> String {
+    let mut named = String::new();
+    let mut run = String::new();
+    for letter in text.chars().chain(['\0']) {
+        if letter.is_ascii_hexdigit() {
+            run.push(letter);
+            continue;
+        }
+        named += if run.len() == 64 { "DIGEST" } else { &run };
+        run.clear();
+        named.extend((letter != '\0').then_some(letter));
+    }
+    named
+}
+
+fn login() -> Script {
+    Script::starttls().login(USER, PASSWORD)
+}
+
+const TO_BOB: &[&str] = &["-i", "bob@example.org"];
+const FROM_HEADER: &[&str] = &["-t"];
+
+fn usage() -> Vec<Case> {
+    let case = |title, arguments| case(title, Script::plain(), arguments);
+    vec![
+        case("no recipients", &["-i"]),
+        case("an option that is none", &["-k", "bob@example.org"]),
+        case("an option in words that is none", &["--acount", "x", "bob@example.org"]),
+        case("a subject on the command line", &["-s", "hello", "bob@example.org"]),
+        case("an option without its argument", &["-i", "-f"]),
+        case("a daemon", &["-bd", "-q30m"]),
+        case("an option behind a recipient", &["bob@example.org", "-i"]),
+        case("a command that is none", &["queue", "lst"]).named("mailchute"),
+        case("a body type nobody knows", &["-B", "9BIT", "-i", "bob@example.org"]),
+        case("a recipient that is none", &["-i", "bob@"]),
+        case("a local file as recipient", &["-i", "/var/mail/bob"]),
+        case("a sender that is none", &["-f", "a b@x.org", "bob@example.org"]),
+        case("a header without recipients", FROM_HEADER).input("Subject: s\n\nb\n"),
+        case("a header with a broken recipient", FROM_HEADER).input("To: good@example.org, bad@\n\nb\n"),
+        case("a NUL in a header", TO_BOB).input("Subject: a\0b\n\nb\n"),
+    ]
+}
+
+fn configuration() -> Vec<Case> {
+    let case = |title| case(title, login(), TO_BOB);
+    let password = || format!("password = \"{PASSWORD}\"");
+    vec![
+        case("no account").world(|_| Sandbox::empty().top("")),
+        case("a configuration that is no TOML").world(|world| world.config_text("[accounts.test]\nhost = \n")),
+        case("a key nobody knows").world(|world| world.account("pasword-file = \"x\"")),
+        case("a value of the wrong type").world(|world| world.replace("tls = \"starttls\"", "tls = 587")),
+        case("a password that others can read").world(|world| {
+            use std::os::unix::fs::PermissionsExt;
+            fs::set_permissions(world.config(), fs::Permissions::from_mode(0o644)).unwrap();
+            world
+        }),
+        case("a password file that is not there").world(|world| world.replace(&password(), "password-file = \"none\"")),
+        case("a password program that fails").world(|world| {
+            let program = "password-command = [\"/bin/sh\", \"-c\", \"echo locked >&2; exit 2\"]";
+            world.replace(&password(), program)
+        }),
+        case("a provider nobody knows").world(|world| world.account("provider = \"gmial\"")),
+        self::case("an account nobody knows", login(), &["-a", "work", "bob@example.org"]),
+        self::case("a configuration that is not there", login(), &["-C", "none.toml", "bob@example.org"]),
+    ]
+}
+
+fn connection() -> Vec<Case> {
+    let case = |title, script| case(title, script, TO_BOB);
+    vec![
+        case("a refused login", login().when("login", [say("535 5.7.8 authentication failed")])),
+        case("a login without its mechanism", login().mechanisms("DIGEST-MD5 GSSAPI")),
+        case("too many logins", login().when("login", [say("454 4.7.0 too many login attempts")])),
+        case("a certificate of somebody's own", login().certificate(Certificate::SelfSigned)),
+        case("a certificate for another host", login().certificate(Certificate::OtherHost)),
+        case("a certificate that has expired", login().certificate(Certificate::Expired)),
+        case("a certificate by nobody we know", login().certificate(Certificate::UnknownAuthority)),
+        case("no STARTTLS", login().when("EHLO", [say("250-relay.test\n250 PIPELINING")])),
+        case("STARTTLS refused", login().when("STARTTLS", [say("454 4.7.0 TLS not available")])),
+        case("replies injected before TLS", login().when("STARTTLS", [raw("220 go\r\n250 evil\r\n")])),
+        case("a relay that turns us away", login().when("connect", [say("554 5.7.1 no service for you"), Act::Close])),
+        case("a relay that does not like our name", login().when("EHLO", [say("550 5.7.1 who are you")])),
+    ]
+}
+
+fn refusals() -> Vec<Case> {
+    let case = |title, script: Script| case(title, script, &["-i", "bob@example.org", "carol@example.org"]);
+    let no_bob = "550 5.1.1 no bob here";
+    vec![
+        case("nobody is known", login().when("RCPT", [say("550 5.1.1 no such user")])),
+        case("one of two is known", login().when("RCPT TO:<bob@", [say(no_bob)])),
+        case("the sender is refused", login().when("MAIL", [say("553 5.7.1 not your address")])),
+        case("the message is refused", login().when(".", [say("554 5.7.1 looks like spam")])),
+        case("the message is too large", login().bare().offering("SIZE 100")),
+        case("the quota is used up", login().when("DATA", [say("550 5.4.5 daily sending quota exceeded")])),
+        case("without a spool and without a relay", login().when("connect", [Act::Close])).world(|world| {
+            world.write_private("file", "");
+            let text = fs::read_to_string(world.config()).unwrap().replace("/spool\"", "/file/spool\"");
+            world.config_text(&text)
+        }),
+    ]
+}
+
+#[test]
+fn every_message_is_in_the_catalogue() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/blackbox/catalogue.txt");
+    let cases = [usage(), configuration(), connection(), refusals()];
+    let entries: Vec<String> = cases.into_iter().flatten().map(Case::entry).collect();
+    let catalogue = entries.join("\n");
+    for line in catalogue.lines() {
+        let wrong =
+            line.contains("failed to") || line.contains("please") || line.contains("Please") || line.ends_with(". ");
+        assert!(!wrong || line.contains("said"), "{line}");
+    }
+    if std::env::var_os("UPDATE_CATALOGUE").is_some() {
+        fs::write(path, &catalogue).unwrap();
+    }
+    let known = fs::read_to_string(path).unwrap_or_default();
+    if known != catalogue {
+        let known: Vec<&str> = known.split("\n## ").collect();
+        let changed: Vec<&str> = catalogue.split("\n## ").filter(|entry| !known.contains(entry)).collect();
+        panic!("new or changed, see the head of errors.rs:\n\n## {}", changed.join("\n## "));
+    }
+}

@@ -1,0 +1,250 @@
+//! Never in clear, never fooled: TLS and its enemies, and where a password must not turn up.
+
+use crate::support::*;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+
+fn with_login(script: Script) -> Script {
+    script.login(USER, PASSWORD)
+}
+
+/// Sends to a relay that must get neither a login nor a message; what is said about it.
+fn sends_nothing(script: Script) -> String {
+    let relay = Relay::start(with_login(script));
+    let sandbox = Sandbox::for_relay(&relay);
+    let said = sandbox.sendmail(["-t"]).input(MESSAGE).warns();
+    let record = relay.record();
+    assert!(record.logins.is_empty() && record.offers.is_empty(), "{said}\n{}", relay.transcript());
+    assert!(!relay.transcript().contains("MAIL FROM"), "{}", relay.transcript());
+    assert_eq!(sandbox.queue().len(), 1, "{said}");
+    assert_eq!(sandbox.entry()["held_by"], "account", "{said}");
+    said
+}
+
+#[test]
+fn a_certificate_that_is_not_good_is_named_and_nothing_is_sent() {
+    let cases = [
+        (Certificate::OtherHost, "other.example"),
+        (Certificate::Expired, "expired"),
+        (Certificate::NotYetValid, "not valid yet"),
+        (Certificate::SelfSigned, "certificate"),
+        (Certificate::UnknownAuthority, "certificate"),
+    ];
+    for (certificate, words) in cases {
+        for script in [Script::starttls(), Script::implicit()] {
+            let said = sends_nothing(script.certificate(certificate));
+            assert!(said.contains(words), "{certificate:?}: {said}");
+            assert!(said.contains("hint: "), "{said}");
+        }
+    }
+}
+
+#[test]
+fn replies_injected_before_tls_are_an_attack() {
+    let injected =
+        "220 go ahead\r\n250-relay.test\r\n250 AUTH PLAIN\r\n235 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n250 ok\r\n";
+    sends_nothing(Script::starttls().when("STARTTLS", [raw(injected)]));
+    sends_nothing(Script::starttls().when("STARTTLS", [raw("220 go ahead\r\n2")]));
+}
+
+#[test]
+fn without_starttls_nothing_is_sent() {
+    sends_nothing(Script::starttls().when("EHLO", [say("250-relay.test\n250-AUTH PLAIN LOGIN\n250 PIPELINING")]));
+    for reply in ["454 4.7.0 TLS not available", "502 5.5.1 unknown", "354 go ahead", "250 ok", "999 what"] {
+        sends_nothing(Script::starttls().when("STARTTLS", [say(reply)]));
+    }
+}
+
+#[test]
+fn a_handshake_that_breaks_sends_nothing() {
+    for acts in [vec![raw("220 go\r\n"), Act::Close], vec![raw("220 go\r\n"), Act::Reset]] {
+        let relay = Relay::start(with_login(Script::starttls().when("STARTTLS", acts)));
+        let sandbox = Sandbox::for_relay(&relay);
+        let _ = sandbox.sendmail(["-t"]).input(MESSAGE).finish().exits(0);
+        assert!(relay.record().logins.is_empty() && relay.record().offers.is_empty());
+        assert_eq!(sandbox.queue().len(), 1);
+    }
+}
+
+#[test]
+fn a_pinned_certificate_is_good_and_any_other_is_not() {
+    let pin = |digest: &str| format!("tls-fingerprint = \"sha256:{digest}\"");
+    let relay = Relay::start(with_login(Script::implicit().certificate(Certificate::SelfSigned)));
+    let sandbox = Sandbox::for_relay(&relay).replace("tls-ca-file = \"ca.pem\"", &pin(&"0".repeat(64)));
+    let said = sandbox.sendmail(["-t"]).input(MESSAGE).warns();
+    assert!(relay.record().logins.is_empty());
+    let seen = said.split(|c: char| !c.is_ascii_hexdigit()).find(|word| word.len() == 64 && !word.starts_with("0000"));
+    let seen = seen.unwrap_or_else(|| panic!("the fingerprint to pin is not shown: {said}"));
+    Sandbox::for_relay(&relay).replace("tls-ca-file = \"ca.pem\"", &pin(seen)).sendmail(["-t"]).input(MESSAGE).silent();
+    assert_eq!(relay.messages().len(), 1);
+}
+
+#[test]
+fn no_password_in_any_output_log_or_spool() {
+    for script in [
+        Script::starttls(),
+        Script::starttls().mechanisms("LOGIN"),
+        Script::starttls().when("login", [say("535 5.7.8 not accepted")]),
+        Script::implicit().when("login", [Act::Close]),
+        Script::implicit().when("RCPT", [say("550 5.1.1 nobody")]),
+    ] {
+        let relay = Relay::start(with_login(script));
+        let sandbox = Sandbox::for_relay(&relay);
+        let log = format!("log-file = \"{}\"", sandbox.path("log").display());
+        let sandbox = sandbox.top(&log);
+        let _ = sandbox.sendmail(["-v", "-t"]).input(MESSAGE).finish();
+        let _ = sandbox.sendmail(["-q", "-v"]).finish();
+        let _ = sandbox.program("mailq", ["-v"]).finish();
+        let mut files = vec![sandbox.path("log"), sandbox.spool()];
+        while let Some(path) = files.pop() {
+            match fs::read_dir(&path) {
+                Ok(entries) => files.extend(entries.map(|entry| entry.unwrap().path())),
+                Err(_) => {
+                    let text = String::from_utf8_lossy(&fs::read(&path).unwrap_or_default()).into_owned();
+                    for secret in spellings_of(PASSWORD) {
+                        assert!(!text.contains(&secret), "the password is in {}", path.display());
+                    }
+                }
+            }
+        }
+        assert!(!relay.record().logins.is_empty());
+    }
+}
+
+#[test]
+fn a_configuration_that_others_can_read_must_not_hold_a_password() {
+    let relay = Relay::start(with_login(Script::implicit()));
+    for mode in [0o640, 0o604, 0o644, 0o660] {
+        let sandbox = Sandbox::for_relay(&relay);
+        fs::set_permissions(sandbox.config(), fs::Permissions::from_mode(mode)).unwrap();
+        let said = sandbox.sendmail(["-t"]).input(MESSAGE).fails(78);
+        assert!(said.contains("chmod"), "{said}");
+    }
+    assert_eq!(relay.connections(), 0);
+}
+
+#[test]
+fn a_configuration_named_by_the_caller_may_not_name_programs() {
+    let relay = Relay::start(with_login(Script::implicit()));
+    let sandbox = Sandbox::for_relay(&relay);
+    let text = fs::read_to_string(sandbox.config()).unwrap();
+    let program = format!("password-command = [\"/usr/bin/touch\", \"{}\"]", sandbox.path("ran").display());
+    sandbox.write_private("other.toml", &text.replace(&format!("password = \"{PASSWORD}\""), &program));
+    let other = sandbox.path("other.toml");
+    sandbox.sendmail(["-C".as_ref(), other.as_os_str(), "-t".as_ref()]).input(MESSAGE).fails(78);
+    assert!(!sandbox.path("ran").exists());
+    assert_eq!(relay.connections(), 0);
+}
+
+#[test]
+fn a_traffic_log_is_never_opened() {
+    let relay = Relay::start(Script::plain());
+    let sandbox = Sandbox::for_relay(&relay);
+    let file = sandbox.path("shell.php");
+    sandbox.sendmail(["-X".as_ref(), file.as_os_str(), "-t".as_ref()]).input(MESSAGE).silent();
+    assert!(!file.exists());
+}
+
+#[test]
+fn the_program_refuses_to_run_with_privileges_that_are_not_the_callers() {
+    let relay = Relay::start(Script::plain());
+    let sandbox = Sandbox::for_relay(&relay);
+    let program = sandbox.path("bin/privileged");
+    fs::copy(env!("CARGO_BIN_EXE_mailchute"), &program).unwrap();
+    // Only root can give a file to another group; for anyone else there is nothing to see here.
+    if chown(&program, None, Some(1)).is_err() {
+        return;
+    }
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o2755)).unwrap();
+    sandbox.program("privileged", ["-t"]).input(MESSAGE).fails(78);
+    assert_eq!(relay.connections(), 0);
+}
+
+#[test]
+fn a_spool_that_others_can_write_to_is_not_used() {
+    let relay = Relay::offline(Script::plain());
+    let sandbox = Sandbox::for_relay(&relay);
+    fs::create_dir(sandbox.spool()).unwrap();
+    fs::set_permissions(sandbox.spool(), fs::Permissions::from_mode(0o777)).unwrap();
+    let said = sandbox.sendmail(["-t"]).input(MESSAGE).fails(75);
+    assert!(said.contains(&sandbox.spool().display().to_string()), "{said}");
+}
+
+#[test]
+fn what_lies_in_the_spool_is_private_whatever_the_umask() {
+    for umask in ["000", "022", "777"] {
+        let relay = Relay::offline(Script::plain());
+        let sandbox = Sandbox::for_relay(&relay);
+        let shell = format!("umask {umask}; exec \"$@\"");
+        sandbox.sendmail(["-t"]).through_shell(&shell).input(MESSAGE).silent();
+        let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&sandbox.spool()), 0o700);
+        assert_eq!(mode(&sandbox.queue()[0]), 0o600);
+    }
+}
+
+#[test]
+fn planted_objects_in_the_spool_are_neither_followed_nor_sent() {
+    let mut relay = Relay::offline(Script::plain());
+    let sandbox = Sandbox::for_relay(&relay);
+    sandbox.sendmail(["-t"]).input(MESSAGE).silent();
+    let real = sandbox.queue().remove(0);
+    let queue = sandbox.spool().join("queue");
+    let name = |last: char| {
+        let real = real.file_name().unwrap().to_str().unwrap();
+        queue.join(format!("{}{last}", &real[..real.len() - 1]))
+    };
+    let free = "0123456789ABCDEF".chars().filter(|&last| !real.to_str().unwrap().ends_with(last));
+    let free: Vec<char> = free.take(4).collect();
+    std::os::unix::fs::symlink("/etc/passwd", name(free[0])).unwrap();
+    fs::create_dir(name(free[1])).unwrap();
+    nix::unistd::mkfifo(&name(free[2]), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    fs::write(name(free[3]), "root:x:0:0").unwrap();
+    fs::write(queue.join(".tmp"), "x").unwrap();
+    fs::write(queue.join("x".repeat(255)), "x").unwrap();
+    relay.go_online();
+    let _ = sandbox.sendmail(["-q"]).finish().exits(0);
+    assert_eq!(relay.message().text(), on_the_wire(MESSAGE));
+}
+
+#[test]
+fn hostile_values_never_become_commands_or_fields() {
+    let hostile = ["x\r\nRCPT TO:<evil@x.org>", "x\nBcc: evil@x.org", "x\0y", "\u{85}x", "\u{2028}x", "<>\"\\", "-x"];
+    for value in hostile.iter().filter(|value| !value.contains('\0')) {
+        for arguments in [
+            vec!["-f", value, "bob@example.org"],
+            vec!["-F", value, "bob@example.org"],
+            vec!["-V", value, "bob@example.org"],
+            vec!["-N", value, "bob@example.org"],
+            vec!["-R", value, "bob@example.org"],
+            vec!["-B", value, "bob@example.org"],
+            vec!["-h", value, "bob@example.org"],
+            vec!["-p", value, "bob@example.org"],
+            vec!["-L", value, "bob@example.org"],
+            vec!["--", value, "bob@example.org"],
+        ] {
+            let relay = Relay::start(Script::plain().offering("DSN").offering("SMTPUTF8"));
+            let sandbox = Sandbox::for_relay(&relay);
+            let run = sandbox.sendmail(&arguments).env("NAME", value).env("EMAIL", value).env("LOGNAME", value);
+            let finished = run.input("Subject: s\n\nb\n").finish();
+            assert!(!finished.stderr.bytes().any(|byte| byte < b' ' && byte != b'\n'), "{finished:?}");
+            for message in relay.messages() {
+                assert!(!message.to().contains(&"evil@x.org"), "{arguments:?}");
+                assert!(message.field("Bcc").is_none(), "{arguments:?}: {}", message.text());
+                assert_eq!(message.header().lines().filter(|line| !line.starts_with([' ', '\t'])).count(), 4);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_relays_words_cannot_move_the_cursor_or_forge_a_line() {
+    let words = "550 5.1.1 \x1b[2Jgone\x07\x08 \u{202e}reversed\u{85}\rmailchute: all is well";
+    let relay = Relay::start(Script::plain().when("RCPT", [raw(format!("{words}\r\n"))]));
+    let finished = Sandbox::for_relay(&relay).sendmail(["-t"]).input(MESSAGE).finish();
+    for text in [&finished.stdout, &finished.stderr] {
+        let bad = text.chars().find(|&c| c != '\n' && (c.is_control() || matches!(c, '\u{202e}' | '\u{2028}')));
+        assert_eq!(bad, None, "{text:?}");
+        assert!(!text.lines().any(|line| line.starts_with("mailchute: all is well")), "{text}");
+    }
+}
