@@ -116,15 +116,16 @@ class Lab:
         return self.run / f"{host}.pem", self.run / f"{host}.key"
 
     def _make_certificates(self):
-        new = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30"]
-        ca = [*new, "-subj", "/CN=realworld test CA", "-keyout", self.run / "ca.key", "-out", self.run / "ca.pem"]
+        ec, rsa = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"], ["-newkey", "rsa:2048"]
+        new = ["openssl", "req", "-x509", "-nodes", "-days", "30"]
+        ca = [*new, *ec, "-subj", "/CN=realworld test CA", "-keyout", self.run / "ca.key", "-out", self.run / "ca.pem"]
         subprocess.run(ca, check=True, capture_output=True)
         for host in ADDRESSES:
-            # OpenSMTPD 6.8 cannot sign with an EC key under OpenSSL 3.
-            kind = ["-newkey", "rsa:2048"] if host == "opensmtpd.test" else []
             pem, key = self.certificate(host)
+            # OpenSMTPD 6.8 cannot sign with an EC key under OpenSSL 3.
+            kind = rsa if host == "opensmtpd.test" else ec
             signed = ["-CA", self.run / "ca.pem", "-CAkey", self.run / "ca.key", "-addext", f"subjectAltName=DNS:{host}", "-addext", "basicConstraints=critical,CA:FALSE"]
-            subprocess.run([*new, "-subj", f"/CN={host}", *signed, *kind, "-keyout", key, "-out", pem], check=True, capture_output=True)
+            subprocess.run([*new, *kind, "-subj", f"/CN={host}", *signed, "-keyout", key, "-out", pem], check=True, capture_output=True)
 
     def keep(self, view, inside):
         """Copies a file of a view to the log folder."""
