@@ -100,6 +100,8 @@ class Sweep:
                 point = f"{error} put {call}#{which}"
                 arrived = self.balance(point, home, message, status)
                 self.tally[f"exit {status}"] += 1
+                if call == "fsync" and error != "EINTR" and status == 0:
+                    self.complain(point, "acknowledged although it may not be on the disk")
                 if arrived != (status == 0):
                     self.complain(point, f"exit {status} but {'arrived' if arrived else 'nothing arrived'}")
         return len(todo)
