@@ -69,7 +69,9 @@ impl Unnamed {
             return Ok(retry(|| linkat(AT_FDCWD, this.as_str(), directory, name, follow))?);
         };
         match retry(|| linkat(from, temporary, directory, name, AtFlags::empty())) {
-            Ok(()) => unlink(from, temporary)?,
+            // It has its name; the other one is tried again when it is dropped, and may stay.
+            Ok(()) if unlink(from, temporary).is_err() => return Ok(()),
+            Ok(()) => {}
             Err(Errno::EPERM | Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EMLINK) => {
                 // No hard links here. Two writers of one name cannot meet: new names are random, and a derived one
                 // is made only by who holds the lock of its original.
