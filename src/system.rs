@@ -68,8 +68,9 @@ pub enum Side {
 
 /// Splits the process. The child shares every open file, so also the locks on them; it has only the calling thread.
 pub fn fork() -> std::io::Result<Side> {
-    // SAFETY: callers fork while no other thread of ours holds a lock that the child needs: the one thread we ever
-    // start besides, the committing one, has been joined.
+    // SAFETY: a child has only the calling thread, so no other may hold a lock that it needs. We start two besides:
+    // the committing one, which has given its answer by then and holds nothing, and the one that waits for DNS, whose
+    // answer the child asks for again; the C library takes care of its own locks at fork.
     match unsafe { libc::fork() } {
         -1 => Err(std::io::Error::last_os_error()),
         0 => Ok(Side::Child),

@@ -1,6 +1,6 @@
 //! The man pages against the tables of the program, both ways: what is there is explained, and what is explained is
 //! there.
-#![allow(clippy::unwrap_used, reason = "a test program")]
+#![allow(clippy::unwrap_used, clippy::disallowed_macros, reason = "a test program")]
 
 use mailchute::cli::options::{Argument, MODES, ModeVerdict, OPTIONS, Verdict};
 use mailchute::cli::own::COMMANDS;

@@ -83,12 +83,38 @@ fn written(option: &Row) -> String {
 }
 
 /// Where the second column begins.
-const COLUMN: usize = 26;
+const COLUMN: usize = 30;
 
 fn row(text: &mut String, left: &str, right: &str) {
     if left.len() + 4 > COLUMN {
         let _ = writeln!(text, "  {left}\n{:COLUMN$}{right}", "");
     } else {
         let _ = writeln!(text, "  {left:width$}{right}", width = COLUMN - 2);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn help_names_every_option_mode_and_command() {
+        let text = sendmail("sendmail");
+        for row in OPTIONS {
+            assert!(text.contains(&format!("-{}", row.letter)), "-{}", row.letter);
+        }
+        for mode in MODES.iter().filter(|mode| matches!(mode.verdict, ModeVerdict::Honoured(_))) {
+            assert!(text.contains(&format!("\n  -b{} ", mode.letter)), "-b{}", mode.letter);
+        }
+        for command in COMMANDS {
+            assert!(mailchute().contains(&format!("\n  {}", command.name)), "{}", command.name);
+        }
+    }
+
+    #[test]
+    fn help_fits_in_a_hundred_columns() {
+        for text in [sendmail("sendmail"), sendmail("mailq"), sendmail("newaliases"), mailchute()] {
+            assert!(text.lines().all(|line| line.len() <= 100), "{text}");
+        }
     }
 }

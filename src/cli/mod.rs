@@ -3,11 +3,12 @@
 //!
 //! ```text
 //! argv -> by name: sendmail, mailq, newaliases ... -> options (table) + sendmail -> Invocation
-//!                  mailchute                       -> own (table)                -> Invocation
+//!                  mailchute                       -> own (table) + mailchute    -> Invocation
 //! ```
 
 mod age;
 mod help;
+mod mailchute;
 pub mod options;
 pub mod own;
 mod sendmail;
@@ -151,7 +152,7 @@ pub fn parse(program: &str, arguments: &[OsString]) -> Result<Invocation, UsageE
         "runq" => sendmail::parse(program, arguments, sendmail::Start::At(Task::Flush)),
         "hoststat" | "purgestat" => Ok(Invocation::Nothing),
         "smtpd" => Err(UsageError::Daemon(program.to_owned())),
-        _ => own::parse(arguments),
+        _ => mailchute::parse(arguments),
     }
 }
 

@@ -129,7 +129,7 @@ pub const OPTIONS: &[Row] = &[
     row('P', Bare, Refused("would send nothing and say it had"), "pretend"),
     row('p', Required("protocol"), Ignored("no Received field is added"), "protocol and host the message came by"),
     row('Q', Attached("reason"), Refused("there is no quarantine; use mailchute queue hold"), "quarantine"),
-    row('q', Attached("what"), Honoured(M::Queue), "try the queue now; I, R or S and a text chooses by id, recipient or sender"),
+    row('q', Attached("what"), Honoured(M::Queue), "try the queue now; with I, R or S and a text, by id, recipient, sender"),
     row('R', Required("full|hdrs"), Honoured(M::Return), "how much of the message a bounce carries"),
     row('r', Required("address"), Honoured(M::Sender), "the same as -f"),
     row('S', Bare, Refused("means nothing outside Exim and OpenSMTPD"), "queue operation of Exim"),

@@ -99,7 +99,7 @@ impl Explain for UsageError {
             UsageError::UnknownOption { nearest: Some(nearest), .. }
             | UsageError::UnknownCommand { nearest: Some(nearest), .. } => vec![format!("did you mean {nearest}?")],
             UsageError::UnknownOption { nearest: None, .. } | UsageError::NoCommand => {
-                vec!["mailchute --help lists what there is".into()]
+                vec!["--help, alone, lists what there is".into()]
             }
             UsageError::UnknownCommand { nearest: None, .. } => {
                 vec!["mailchute --help lists the commands; a recipient has an @ or stands behind --".into()]

@@ -31,7 +31,7 @@ impl<'a> Offer<'a> {
     /// A session for an account, unless it is held and has been tried a moment ago.
     ///
     /// # Errors
-    /// The trouble; a login that is refused holds the account from now on.
+    /// The trouble.
     pub fn open(&self, account: &Account, patience: &mut Patience) -> Result<Session, Trouble> {
         if let Some(trouble) = self.held(account) {
             return Err(trouble);
@@ -59,7 +59,9 @@ impl<'a> Offer<'a> {
             let (attempt, session) = match session {
                 Ok(mut session) => {
                     let attempt = self.courier.submit(account, &mut session, parcel, &everyone, patience);
-                    self.mark(account, attempt.trouble.as_ref());
+                    if !attempt.is_decided() {
+                        self.mark(account, attempt.trouble.as_ref());
+                    }
                     (attempt, Some(session).filter(Session::takes_more))
                 }
                 Err(trouble) => (Attempt::failed(trouble, everyone.len()), None),
@@ -89,7 +91,9 @@ impl<'a> Offer<'a> {
         }))
     }
 
-    fn mark(&self, account: &Account, trouble: Option<&Trouble>) {
+    /// Remembers that the account works, or that it is held from now on. After the outcomes are recorded: nothing may
+    /// stand between a relay's reply and its record.
+    pub fn mark(&self, account: &Account, trouble: Option<&Trouble>) {
         let (Some(spool), log) = (self.spool, &self.context.log) else { return };
         match trouble {
             Some(Trouble::Held(failure)) => {

@@ -1,11 +1,11 @@
 //! Mail providers as data: `presets.toml`, with where each fact comes from and when it was looked up. Only the table
 //! that is asked for is parsed: a send pays for one provider, not for all.
 
-use std::fmt;
 use super::account::{RewriteFrom, Tls};
 use super::error::ConfigError;
 use super::ports;
 use super::reader::{Section, Source};
+use std::fmt;
 use std::path::Path;
 
 const TEXT: &str = include_str!("presets.toml");

@@ -123,6 +123,7 @@ mod tests {
             full_name: "Jörg, the Root",
             now: Moment::from_seconds(1_795_529_045),
             domain: "web1.example.org",
+            qualify: Some("web1.example.org"),
             unique: "1a2b",
         };
         let header = Header::from_bytes(header.replace('\n', "\r\n").as_bytes());

@@ -90,7 +90,9 @@ pub fn peek(spool: &Spool, place: Place, id: &QueueId) -> Result<Option<Peek>, S
 /// there takes no lock, so that a listing never makes a queue run pass an entry by.
 pub fn locked_inodes() -> HashSet<u64> {
     let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
-    let inode = |line: &str| line.split_whitespace().find(|word| word.matches(':').count() == 2)?.rsplit(':').next()?.parse().ok();
+    let inode = |line: &str| {
+        line.split_whitespace().find(|word| word.matches(':').count() == 2)?.rsplit(':').next()?.parse().ok()
+    };
     locks.lines().filter_map(inode).collect()
 }
 

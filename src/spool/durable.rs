@@ -127,9 +127,21 @@ pub fn relocate(from: &Directory, name: &str, to: &Directory, new_name: &str) ->
     sync_directory(from)
 }
 
+/// Writes a small file that is not there yet, or is worthless, durably.
+pub fn write(directory: &Arc<Directory>, name: &str, unique: &str, content: &[u8]) -> io::Result<()> {
+    let mut new = Unnamed::create(directory, unique, Birth::Nameless)?;
+    new.file.write_all_at(content, 0)?;
+    match publish(&mut new, directory, name) {
+        Ok(()) => Ok(()),
+        Err(Unpublished::Taken) => replace(directory, name, unique, content),
+        Err(Unpublished::Undone(error) | Unpublished::Doubtful(error)) => Err(error),
+    }
+}
+
 /// Puts a small file in the place of another, durably: a reader sees the old one or the new one.
 #[allow(clippy::disallowed_methods, reason = "the home of renameat")]
 pub fn replace(directory: &Arc<Directory>, name: &str, unique: &str, content: &[u8]) -> io::Result<()> {
+    // Renaming needs a name to begin with.
     let mut new = Unnamed::create(directory, unique, Birth::Temporary)?;
     new.file.write_all_at(content, 0)?;
     sync_file(&new.file)?;

@@ -551,3 +551,54 @@ fn an_odd_line_is_an_error_and_no_reply_is_too_long() {
     let log = run([(None, input.as_bytes())].into_iter(), takes_all);
     assert!(log.lines().all(|line| line.len() <= 512), "{log}");
 }
+
+#[test]
+fn any_input_is_understood_the_same_however_it_is_cut() {
+    const FRAGMENTS: [&[u8]; 24] = [
+        b"MAIL FROM:<a@x>",
+        b"MAIL FROM:<>",
+        b"RCPT TO:<b@y>",
+        b"RCPT TO:<root>",
+        b"DATA",
+        b"BDAT 3",
+        b"BDAT 7 LAST",
+        b"BDAT 0 LAST",
+        b"RSET",
+        b"NOOP",
+        b"EHLO x",
+        b"\r\n",
+        b"\r\n",
+        b"\r\n",
+        b"\r\n",
+        b"\r\n.\r\n",
+        b"\n.\n",
+        b"\n",
+        b"\r",
+        b".",
+        b"..",
+        b"x\xff",
+        b"\0",
+        b"QUI",
+    ];
+    let mut state: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mut random = move |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % below as u64).unwrap()
+    };
+    for _ in 0..2000 {
+        let mut input = b"HELO x\r\n".to_vec();
+        for _ in 0..30 {
+            input.extend_from_slice(FRAGMENTS[random(FRAGMENTS.len())]);
+        }
+        let events = |step: usize| {
+            let log = run(input.chunks(step).map(|piece| (None, piece)), takes_all);
+            let (mut events, replies): (Vec<String>, Vec<String>) =
+                log.lines().map(str::to_owned).partition(|line| line.starts_with('*'));
+            join_data(&mut events);
+            (events, replies)
+        };
+        assert_eq!(events(1 + random(9)), events(input.len()), "{:?}", String::from_utf8_lossy(&input));
+    }
+}
