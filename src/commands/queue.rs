@@ -1,13 +1,13 @@
 //! `mailchute queue`: acting on single entries.
 
 use super::context::Context;
-use super::courier::read_header;
 use super::{Failed, list_queue, run_queue};
 use crate::cli::{DeadCommand, Global, QueueCommand, Removal, Selection};
 use crate::clock::Moment;
 use crate::diagnostic::Explain;
 use crate::exit::Exit;
 use crate::process::{self, Process};
+use crate::queue;
 use crate::queue::hold::Occasion;
 use crate::queue::listing;
 use crate::queue::run;
@@ -55,7 +55,7 @@ fn show(context: &Context, id: &str) -> Result<Exit, Failed> {
     for place in [Place::Queue, Place::Dead] {
         let row = list_queue::row(context, &spool, place, &id, &spool.claimed());
         let (Some(row), Some(peek)) = (row, spool.peek_in(place, &id)?) else { continue };
-        let header = read_header(&peek.header).map_err(Failed::system)?;
+        let header = queue::header(&peek.header).map_err(Failed::system)?;
         process::say(&listing::show(&row, &header, Moment::now()));
         return Ok(Exit::Ok);
     }

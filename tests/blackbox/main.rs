@@ -20,3 +20,4 @@ mod security;
 mod servers;
 mod support;
 mod support_tests;
+mod trust;
