@@ -11,6 +11,7 @@ mod list_queue;
 mod offer;
 mod providers;
 mod queue;
+mod revive;
 mod run_queue;
 mod send;
 mod smtp;

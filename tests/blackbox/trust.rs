@@ -35,6 +35,21 @@ fn a_buried_message_is_complete_and_keeps_the_secret_of_its_bcc() {
 }
 
 #[test]
+fn mail_for_root_that_came_before_the_account_reaches_its_owner() {
+    let relay = Relay::start(Script::plain());
+    let mut sandbox = Sandbox::empty().top("");
+    sandbox.sendmail(["-i", "root", "bob@example.org"]).input(MESSAGE).fails(78);
+    let id = sandbox.dead()[0].file_name().unwrap().to_str().unwrap().to_string();
+    sandbox.account = account_for(&relay);
+    let sandbox = sandbox.tables("[aliases]\nroot = [\"me@one.example\", \"me@two.example\"]");
+    let _ = sandbox.mailchute(["queue", "dead", "retry", &id]).finish().exits(0);
+    assert_eq!((sandbox.dead().len(), sandbox.queue().len()), (0, 1));
+    let _ = sandbox.sendmail(["-q"]).finish().exits(0);
+    assert_eq!(relay.message().to(), ["me@one.example", "me@two.example", "bob@example.org"]);
+    assert_eq!(relay.message().text(), on_the_wire(MESSAGE));
+}
+
+#[test]
 fn a_message_whose_fate_is_open_is_not_offered_to_a_fallback() {
     let first = Relay::start(Script::plain().when(".", [Act::Close]));
     let other = Relay::start(Script::plain());

@@ -21,7 +21,7 @@ use crate::mail::outcome::{Attempt, Failure, Trouble};
 use crate::spool::{Claim, Entry, Peek, Progress, QueueId, SpoolError, State, Ticket};
 use board::{Assigned, Job};
 use floor::Floor;
-use judge::{Link, Verdict, judge, untouched};
+use judge::{Link, Verdict, judge};
 use std::io;
 use std::thread::{self, Scope};
 use std::time::{Duration, Instant};
@@ -260,7 +260,7 @@ impl Run<'_> {
         tried: &Tried,
     ) {
         let digest = job.destination().map(|to| to.digest.clone()).unwrap_or_default();
-        let job = if untouched(tried.attempt) {
+        let job = if tried.attempt.may_go_elsewhere() {
             // The lock goes first: whoever takes the job next must find the entry free.
             drop(entry);
             match floor.board.retire(account, job) {
