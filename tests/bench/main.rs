@@ -12,6 +12,9 @@
 //!  table
 //! ```
 //!
+//! `cargo bench -- cold trips` does only the works whose names begin so: cold, trips, large, deposit, queue, far-queue,
+//! long-queue. `cargo bench -- --quick serve` keeps the relay and a configuration for it, for a profiler.
+//!
 //! It writes only below `target/`, and nothing that it starts outlives it. It is no test: nothing in it fails because a
 //! machine is slow.
 #![allow(
@@ -104,19 +107,44 @@ fn main() {
     if !arguments.iter().any(|argument| argument == "--bench") {
         return;
     }
-    let quick = arguments.iter().any(|argument| argument == "--quick");
-    let fetched = arguments.iter().any(|argument| argument == world::INSIDE);
-    if !quick && !fetched {
+    let plan = Plan::read(&arguments);
+    if plan.peers && !arguments.iter().any(|argument| argument == world::INSIDE) {
         // Now, for there is no network inside.
         peers::fetch();
     }
     if let Some(status) = world::enter(&arguments) {
         std::process::exit(status);
     }
-    println!("{}", bench(&World::make(&arguments).unwrap(), quick).unwrap());
+    println!("{}", bench(&World::make(&arguments).unwrap(), &plan).unwrap());
 }
 
-fn bench(world: &World, quick: bool) -> io::Result<String> {
+/// What is asked for on the command line.
+struct Plan {
+    /// Fewer runs, shorter queues.
+    quick: bool,
+    peers: bool,
+    /// Starts of the names of works; none is all.
+    works: Vec<String>,
+}
+
+impl Plan {
+    fn read(arguments: &[String]) -> Plan {
+        let quick = arguments.iter().any(|argument| argument == "--quick");
+        let works = arguments.iter().filter(|argument| !argument.starts_with("--")).cloned().collect();
+        Plan { quick, peers: !quick, works }
+    }
+
+    fn wants(&self, work: &str) -> bool {
+        self.works.is_empty() || self.works.iter().any(|wanted| work.starts_with(wanted.as_str()))
+    }
+
+    /// One of two numbers.
+    fn either<T>(&self, quick: T, thorough: T) -> T {
+        if self.quick { quick } else { thorough }
+    }
+}
+
+fn bench(world: &World, plan: &Plan) -> io::Result<String> {
     let began = Instant::now();
     let identity = Identity::new();
     fs::write(ca_file(world), &identity.ca_pem)?;
@@ -124,44 +152,62 @@ fn bench(world: &World, quick: bool) -> io::Result<String> {
     let path = SlowPath::open().map_err(|error| eprintln!("bench: no slow path: {error}")).ok();
     let small = Message::make(world, "small", 2048)?;
     let mut all: Vec<Box<dyn Contender>> = vec![Box::new(Floor::new(world)), Box::new(Mailchute::new(world)?)];
-    if !quick {
+    if plan.peers {
         all.extend(peers::unpacked(world));
     }
     let names: Vec<String> = all.iter().skip(2).map(|peer| peer.name().to_string()).collect();
-    let few = if quick { 1 } else { 3 };
+    let few = plan.either(1, 3);
     let securities = [Security::Starttls, Security::Implicit];
+    let near = chunking.relay(NEAR, Security::Starttls);
 
     let mut rows: Vec<Row> = Vec::new();
-    for security in securities {
-        let runs = if quick { 25 } else { 51 };
-        rows.extend(works::cold_send(&mut all, &chunking.relay(NEAR, security), &chunking, &small, runs));
-    }
-    rows.extend(bundle(world, &chunking, &small, few * 7)?);
-    if let Some(path) = &path {
+    if plan.wants("cold") {
         for security in securities {
-            for sink in [&chunking, &data] {
-                for recipients in [1, 100] {
-                    let relay = sink.relay(FAR, security);
-                    rows.push(works::round_trips(&mut all, &relay, sink, path, (&small, recipients), few));
-                }
+            let relay = chunking.relay(NEAR, security);
+            rows.extend(works::cold_send(&mut all, &relay, &chunking, &small, plan.either(25, 51)));
+        }
+        rows.extend(bundle(world, &chunking, &small, few * 7)?);
+    }
+    for (security, path) in securities.into_iter().zip(path.iter().cycle()).filter(|_| plan.wants("trips")) {
+        for sink in [&chunking, &data] {
+            for recipients in [1, 100] {
+                let relay = sink.relay(FAR, security);
+                rows.push(works::round_trips(&mut all, &relay, sink, path, (&small, recipients), few));
             }
         }
     }
-    let large = Message::make(world, "large", 100_000_000)?;
-    for sink in [&chunking, &data] {
-        rows.extend(works::large(&mut all, &sink.relay(NEAR, Security::Starttls), &large, few));
+    if plan.wants("large") {
+        let large = Message::make(world, "large", 100_000_000)?;
+        for sink in [&chunking, &data] {
+            rows.extend(works::large(&mut all, &sink.relay(NEAR, Security::Starttls), sink, &large, few));
+        }
     }
-    let near = chunking.relay(NEAR, Security::Starttls);
-    rows.extend(works::deposits(&mut all, &near, &small, (few, if quick { 160 } else { 320 })));
-    rows.extend(works::queue(&mut all, &near, &chunking, None, (&small, 1000), few));
-    if let Some(path) = &path {
-        let (far, count) = (chunking.relay(FAR, Security::Starttls), if quick { 200 } else { 1000 });
+    if plan.wants("deposit") {
+        rows.extend(works::deposits(&mut all, &near, &small, (few, plan.either(160, 320))));
+    }
+    if plan.wants("queue") {
+        rows.extend(works::queue(&mut all, &near, &chunking, None, (&small, 1000), few));
+    }
+    if let Some(path) = path.as_ref().filter(|_| plan.wants("far-queue")) {
+        let (far, count) = (chunking.relay(FAR, Security::Starttls), plan.either(200, 1000));
         let path = Some((path, Duration::from_millis(20)));
         rows.extend(works::queue(&mut all, &far, &chunking, path, (&small, count), few.min(2)));
     }
-    rows.extend(works::long_queue(&mut all, &near, &chunking, (&small, if quick { 10_000 } else { 100_000 }), few));
-    let _ = fs::remove_dir_all(&world.folder);
+    if plan.wants("long-queue") {
+        let count = plan.either(10_000, 100_000);
+        rows.extend(works::long_queue(&mut all, &near, &chunking, (&small, count), few));
+    }
+    if plan.works.iter().any(|work| work == "serve") {
+        serve(world, all[1].as_mut(), &near)?;
+    }
     Ok(format!("{}\n{}, {:.0} s", table::render(&rows, &names), machine(), began.elapsed().as_secs_f64()))
+}
+
+/// Keeps the relay for a profiler, until standard input ends.
+fn serve(world: &World, ours: &mut dyn Contender, relay: &Relay) -> io::Result<()> {
+    ours.prepare(relay)?;
+    println!("nsenter -m -n -t {} with {}", std::process::id(), world.folder.display());
+    io::copy(&mut io::stdin(), &mut io::sink()).map(drop)
 }
 
 /// The system's certificates and ours in one file.

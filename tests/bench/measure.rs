@@ -103,6 +103,9 @@ impl Task {
         arguments.append(&mut task.arguments);
         task.arguments = arguments;
         let output = task.command().stderr(Stdio::piped()).output().ok()?;
+        if !output.status.success() {
+            return None;
+        }
         let words = String::from_utf8_lossy(&output.stderr).into_owned();
         let count = words.lines().find_map(|line| line.split("Collected :").nth(1))?;
         count.trim().parse::<f64>().ok().map(|count| count / 1e6)

@@ -16,6 +16,8 @@ use std::time::Instant;
 pub struct Tally {
     pub connections: AtomicU64,
     pub messages: AtomicU64,
+    /// Octets of message content, as they came with DATA or BDAT.
+    pub octets: AtomicU64,
     /// How often the sink had answered everything and waited for the client.
     pub flights: AtomicU64,
     first: Mutex<Option<Instant>>,
@@ -26,6 +28,7 @@ pub struct Tally {
 pub struct Seen {
     pub connections: u64,
     pub messages: u64,
+    pub octets: u64,
     pub flights: u64,
 }
 
@@ -36,6 +39,7 @@ impl Tally {
         Seen {
             connections: self.connections.swap(0, Ordering::SeqCst),
             messages: self.messages.swap(0, Ordering::SeqCst),
+            octets: self.octets.swap(0, Ordering::SeqCst),
             flights: self.flights.swap(0, Ordering::SeqCst),
         }
     }
@@ -205,6 +209,7 @@ impl Connection {
     /// Everything up to CRLF.CRLF, by hops from line feed to line feed.
     fn data(&mut self) -> io::Result<()> {
         self.flush()?;
+        let mut octets = 0;
         let mut tail: Vec<u8> = b"\r\n".to_vec();
         loop {
             if self.at == self.input.len() {
@@ -214,13 +219,15 @@ impl Connection {
             tail.extend_from_slice(&self.input[self.at..]);
             if let Some(end) = memchr::memmem::find(&tail, b"\r\n.\r\n") {
                 self.at += end + 5 - seen;
+                octets += end + 5 - seen;
                 break;
             }
+            octets += self.input.len() - self.at;
             self.at = self.input.len();
             let keep = tail.len().saturating_sub(4);
             tail.drain(..keep);
         }
-        self.accepted();
+        self.accepted(octets);
         Ok(())
     }
 
@@ -238,14 +245,16 @@ impl Connection {
             left -= took;
         }
         if last {
-            self.accepted();
+            self.accepted(size);
         } else {
+            self.tally.octets.fetch_add(size as u64, Ordering::SeqCst);
             self.say("250 2.0.0 ok");
         }
         Ok(())
     }
 
-    fn accepted(&mut self) {
+    fn accepted(&mut self, octets: usize) {
+        self.tally.octets.fetch_add(octets as u64, Ordering::SeqCst);
         self.tally.messages.fetch_add(1, Ordering::SeqCst);
         self.say("250 2.0.0 ok queued");
     }

@@ -65,6 +65,9 @@ pub fn cold_send(contenders: Contenders, relay: &Relay, sink: &Sink, message: &M
             flights.add(contender.name(), [seen.flights as f64 / seen.connections.max(1) as f64]);
             if task.root.is_none() {
                 instructions.add(contender.name(), task.instructions());
+                if sink.tally.take().messages != 1 {
+                    eprintln!("bench: {}: did not arrive from valgrind", contender.name());
+                }
             }
         } else if let Some(task) = contender.hand_over(message, 1) {
             let times = (0..runs + 1).filter_map(|_| until_accepted(&task, sink, 1)).skip(1);
@@ -108,12 +111,17 @@ pub fn round_trips(
 }
 
 /// A body of 100 MB.
-pub fn large(contenders: Contenders, relay: &Relay, message: &Message, runs: usize) -> Vec<Row> {
+pub fn large(contenders: Contenders, relay: &Relay, sink: &Sink, message: &Message, runs: usize) -> Vec<Row> {
     let row = |figure: &str, wanted| Row::new(format!("100 MB {:?}, {figure}", relay.offer), Better::Less, wanted);
     let (mut wall, mut cpu, mut peak) = (row("wall s", ""), row("CPU s", "<= 0.30"), row("peak MiB", "<= 8"));
     each(contenders, relay, |contender| {
         let Some(task) = contender.send(message, 1) else { return };
+        sink.tally.take();
         let costs = only_good(contender.name(), "100 MB", task.measure(runs));
+        let octets = sink.tally.take().octets / runs as u64;
+        if octets < 100_000_000 {
+            return eprintln!("bench: {}: only {octets} octets of 100 MB arrived", contender.name());
+        }
         wall.add(contender.name(), costs.iter().map(|cost| cost.wall.as_secs_f64()));
         cpu.add(contender.name(), costs.iter().map(|cost| cost.cpu.as_secs_f64()));
         peak.add(contender.name(), costs.last().map(|cost| cost.peak as f64 / 1024.0));

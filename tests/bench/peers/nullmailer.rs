@@ -59,7 +59,7 @@ impl Contender for Nullmailer {
         // The module wants its options on 0 and the message on 3. The shell is gone before it starts.
         let command = format!(
             "exec /usr/lib/nullmailer/smtp --host={} --port={} --{tls} --user=bench --pass=secret \
-             --x509cafile={CA_FILE} 3<&0 </dev/null >/dev/null",
+             --x509cafile={CA_FILE} 3<&0 </dev/null >/dev/null 2>&1",
             relay.host, relay.port
         );
         let input = self.enveloped(message, count).ok()?;
