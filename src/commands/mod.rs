@@ -5,6 +5,7 @@ mod context;
 mod courier;
 mod deposit;
 mod detach;
+mod dialogue;
 mod doctor;
 mod letter;
 mod list_queue;

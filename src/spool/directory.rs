@@ -21,6 +21,8 @@ const DIRECTORY: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::
 pub struct Directory {
     handle: File,
     path: PathBuf,
+    /// Its owner, and so ours.
+    owner: u32,
 }
 
 /// What a file is opened for.
@@ -66,13 +68,14 @@ impl Directory {
             Err(error) => return Err(SpoolError::io("opening it", &path)(error.into())),
         };
         let found = handle.metadata().map_err(SpoolError::io("looking at it", &path))?;
-        if found.uid() != geteuid().as_raw() {
+        let owner = found.uid();
+        if owner != geteuid().as_raw() {
             return Err(SpoolError::Unsafe { path, why: "belongs to somebody else" });
         }
         if found.mode() & 0o022 != 0 {
             return Err(SpoolError::Unsafe { path, why: "others can write to it" });
         }
-        Ok(Some(Directory { handle, path }))
+        Ok(Some(Directory { handle, path, owner }))
     }
 
     /// The path it was opened by.
@@ -101,7 +104,7 @@ impl Directory {
         if !found.is_file() {
             return Ok(Found::Foreign("not a regular file"));
         }
-        if found.uid() != geteuid().as_raw() {
+        if found.uid() != self.owner {
             return Ok(Found::Foreign("belongs to somebody else"));
         }
         if found.mode() & 0o077 != 0 {

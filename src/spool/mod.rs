@@ -77,7 +77,7 @@ impl Spool {
         }
         durable::sync_directory(&root).map_err(trouble("creating it"))?;
         let unique = QueueId::new(Moment::now());
-        durable::replace(&root, VERSION, unique.as_str(), VERSION_LINE.as_bytes()).map_err(trouble("creating it"))?;
+        durable::write(&root, VERSION, unique.as_str(), VERSION_LINE.as_bytes()).map_err(trouble("creating it"))?;
         Spool::existing(path)?.ok_or_else(missing)
     }
 

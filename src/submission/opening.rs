@@ -127,7 +127,7 @@ impl Opening<'_> {
     ) -> Result<Capabilities, Setback> {
         let client = self.client_id(dialogue);
         let reply = self.ask(Stage::Ehlo, &Ehlo::new(client.clone()), dialogue, watch)?;
-        if reply.code >= 500 && self.endpoint.tls == Tls::None && loopback {
+        if matches!(reply.code, 500 | 502) && self.endpoint.tls == Tls::None && loopback {
             // An old relay on this host. Anywhere else, EHLO refused is no reason to do with less than we need.
             let reply = self.ask(Stage::Ehlo, &format!("HELO {client}\r\n"), dialogue, watch)?;
             return self.expect(Stage::Ehlo, reply, 250).map(|_| Capabilities::default());

@@ -55,7 +55,7 @@ fn a_person_reads_marks_causes_and_fixes() {
     for wanted in [
         "✓ config: host: localhost (",
         "\naccount test\n",
-        "✗ login: alice: the relay said 535 5.7.8",
+        "✗ login: alice@example.test: the relay said 535 5.7.8",
         "    fix: ",
         ">>> EHLO",
     ] {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 /// The login that [`Sandbox::for_relay`] configures.
-pub const USER: &str = "alice";
+pub const USER: &str = "alice@example.test";
 /// Its password; no output may ever show it.
 pub const PASSWORD: &str = "CANARY-5up3r-s3cret";
 
