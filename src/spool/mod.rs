@@ -110,8 +110,16 @@ impl Spool {
     /// # Errors
     /// Also when the disk is so full that results could no longer be recorded: below 1 % or 16 MiB, the smaller.
     pub fn draft(&self, ticket: &Ticket) -> Result<Draft, SpoolError> {
-        claim::check_room(self.queue.path())?;
+        self.check_room()?;
         Draft::new(self, ticket, Birth::Nameless)
+    }
+
+    /// Whether the disk has room for another entry.
+    ///
+    /// # Errors
+    /// As [`Spool::draft`] has them.
+    pub fn check_room(&self) -> Result<(), SpoolError> {
+        claim::check_room(self.queue.path())
     }
 
     /// The ids in `queue/`, oldest first. Foreign names are skipped.
