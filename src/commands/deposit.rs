@@ -20,6 +20,7 @@ pub struct Filled {
 }
 
 /// Who has its bytes.
+#[allow(clippy::large_enum_variant, reason = "there is one, and it is nearly always a draft")]
 pub enum Keeper {
     /// An entry that is written but not yet durable.
     Draft(Draft),
