@@ -197,6 +197,10 @@ impl Session {
             }
             wire.extend_from_slice(line);
         }
+        // A mutant may be sending half a message; the relay must see its end all the same.
+        if !wire.ends_with(b"\r\n") {
+            wire.extend_from_slice(b"\r\n");
+        }
         wire.extend_from_slice(b".\r\n");
         self.0.get_mut().write_all(&wire)?;
         let reply = self.reply()?;
