@@ -4,7 +4,7 @@
 use super::Failed;
 use super::context::Context;
 use super::deposit::{self, Filled, Keeper};
-use super::letter;
+use super::letter::Asked;
 use crate::cli::Delivering;
 use crate::clock::Moment;
 use crate::config::Config;
@@ -46,12 +46,12 @@ pub fn unsendable<R: BufRead>(
 
 /// As much of an envelope as can be had without an account: bare names stand for this host's.
 fn ticket(context: &Context, request: &Delivering, header: &Header) -> Option<Ticket> {
-    let recipients = letter::addressees(request, header).ok()?;
+    let asked = Asked::by_options(request, header).ok()?;
     let mailbox = |addressee: Addressee| match addressee {
         Addressee::Mailbox(mailbox) => Some(mailbox),
         Addressee::Local(name) => Mailbox::parse(&format!("{name}@{}", context.config.domain)).ok(),
     };
-    let recipients = recipients.into_iter().filter_map(mailbox).map(Recipient::new).collect();
+    let recipients = asked.to.into_iter().filter_map(|wanted| mailbox(wanted.addressee)).map(Recipient::new).collect();
     let envelope = Envelope::new(ReversePath::Null, recipients)?;
     let message_id = header.first("Message-ID").map(|field| field.text()).unwrap_or_default();
     let (uid, created) = (context.process.caller.uid, Moment::now());

@@ -20,6 +20,7 @@ pub struct Filled {
 }
 
 /// Who has its bytes.
+#[allow(clippy::large_enum_variant, reason = "there is one, and it is nearly always a draft")]
 pub enum Keeper {
     /// An entry that is written but not yet durable.
     Draft(Draft),
@@ -142,6 +143,8 @@ pub struct Committing(Arc<Mutex<Commit>>);
 struct Commit {
     answer: Receiver<Result<Entry, SpoolError>>,
     result: Option<Result<Entry, SpoolError>>,
+    /// The entry has been taken: it is as safe as before, and the deadline may still ask.
+    taken: bool,
 }
 
 impl Committing {
@@ -159,17 +162,18 @@ impl Committing {
             Ok(_) => hand_over.send(draft).err().map(|unsent| unsent.0.commit(shape)),
             Err(_) => Some(draft.commit(shape)),
         };
-        Committing(Arc::new(Mutex::new(Commit { answer, result })))
+        Committing(Arc::new(Mutex::new(Commit { answer, result, taken: false })))
     }
 
     /// A commit that is over.
     pub fn done(result: Result<Entry, SpoolError>) -> Committing {
-        Committing(Arc::new(Mutex::new(Commit { answer: mpsc::channel().1, result: Some(result) })))
+        Committing(Arc::new(Mutex::new(Commit { answer: mpsc::channel().1, result: Some(result), taken: false })))
     }
 
     /// Waits for the end of the commit; whether the message is safe.
     pub fn is_safe(&self) -> bool {
-        self.lock().wait().is_ok()
+        let mut commit = self.lock();
+        commit.taken || commit.wait().is_ok()
     }
 
     /// Waits for the end of the commit and takes the entry.
@@ -178,7 +182,7 @@ impl Committing {
     /// Nothing is in the queue.
     pub fn finish(&self) -> Result<Entry, SpoolError> {
         let mut commit = self.lock();
-        commit.wait();
+        commit.taken = commit.wait().is_ok();
         commit.result.take().unwrap_or_else(|| Err(interrupted()))
     }
 

@@ -1,9 +1,8 @@
 //! Going on without the caller: a child that holds nothing of the caller's, shares our open files and their locks.
 
 use crate::system::{self, Side};
-use nix::fcntl::{OFlag, open};
-use nix::sys::stat::Mode;
 use nix::unistd::{chdir, dup2_stderr, dup2_stdin, dup2_stdout, setsid};
+use std::fs::OpenOptions;
 use std::io;
 
 /// Splits the process: the child, in its own session, with /dev/null on descriptors 0 to 2 (PHP and cron wait until
@@ -14,7 +13,7 @@ pub fn split() -> io::Result<Side> {
         let _ = setsid();
         let _ = chdir("/");
         system::ignore_endings();
-        if let Ok(null) = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()) {
+        if let Ok(null) = OpenOptions::new().read(true).write(true).open("/dev/null") {
             let _ = dup2_stdin(&null);
             let _ = dup2_stdout(&null);
             let _ = dup2_stderr(&null);

@@ -10,7 +10,7 @@ use crate::diagnostic::Explain;
 use crate::exit::Exit;
 use crate::mail::address::{self, AddressError, Addressee, Mailbox};
 use crate::mail::compose::{self, Defaults};
-use crate::mail::envelope::{Envelope, Recipient, ReversePath};
+use crate::mail::envelope::{Envelope, Notify, Recipient, Return, ReversePath};
 use crate::mail::header::Header;
 use crate::mail::message::{self, MOST_HOPS, MessageError};
 use crate::route::{self, Login};
@@ -25,7 +25,7 @@ pub struct Letter<'a> {
 }
 
 /// What is wrong with a message as a whole.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unsendable {
     /// No operands, and no `-t`.
     NobodyNamed,
@@ -60,30 +60,84 @@ impl Explain for Unsendable {
     }
 }
 
-/// Everyone the message is for, as typed.
-pub fn addressees(request: &Delivering, header: &Header) -> Result<Vec<Addressee>, AddressError> {
-    let mut all = Vec::new();
-    for operand in &request.recipients {
-        all.extend(address::parse_list(operand.as_bytes())?);
+/// One person the message is for, and what was asked for them.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    pub addressee: Addressee,
+    pub notify: Option<Notify>,
+    /// ORCPT.
+    pub original: Option<String>,
+}
+
+/// What the caller said beside the message: options of the command line, or MAIL and RCPT.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    pub to: Vec<Wanted>,
+    /// `None`: nothing was said; `Some(None)`: the null reverse-path.
+    pub sender: Option<Option<Addressee>>,
+    /// `None` leaves it to `$NAME` and the passwd entry.
+    pub full_name: Option<String>,
+    pub ret: Option<Return>,
+    pub envid: Option<String>,
+    /// `-G` leaves bare names in header fields as they are.
+    pub names: Names,
+    /// `-n` looks up no aliases.
+    pub aliases: Aliases,
+    /// What to say when nobody is left to send to.
+    pub nobody: Unsendable,
+}
+
+/// What becomes of bare names in header fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Names {
+    Complete,
+    Keep,
+}
+
+/// Whether local names stand for others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aliases {
+    Follow,
+    Ignore,
+}
+
+impl Asked {
+    /// What a command line asks for this message.
+    ///
+    /// # Errors
+    /// An address that cannot be parsed.
+    pub fn by_options(request: &Delivering, header: &Header) -> Result<Asked, AddressError> {
+        let mut to = Vec::new();
+        for operand in &request.recipients {
+            to.extend(address::parse_list(operand.as_bytes())?);
+        }
+        if request.from_header {
+            to.extend(compose::recipients(header)?);
+        }
+        let want = |addressee| Wanted { addressee, notify: request.notify, original: None };
+        Ok(Asked {
+            to: to.into_iter().map(want).collect(),
+            sender: request.sender.as_deref().map(|sender| address::parse_sender(sender.as_bytes())).transpose()?,
+            full_name: request.full_name.clone(),
+            ret: request.ret,
+            envid: request.envid.clone(),
+            names: if request.keep_bare_names { Names::Keep } else { Names::Complete },
+            aliases: if request.no_aliases { Aliases::Ignore } else { Aliases::Follow },
+            nobody: if request.from_header { Unsendable::NobodyInHeader } else { Unsendable::NobodyNamed },
+        })
     }
-    if request.from_header {
-        all.extend(compose::recipients(header)?);
-    }
-    Ok(all)
 }
 
 /// Decides account, envelope and header.
 ///
 /// # Errors
-/// An address that cannot be parsed, nobody to send to, no account, a message that has gone in a circle.
-pub fn compose<'a>(context: &'a Context, request: &Delivering, header: Header) -> Result<Letter<'a>, Failed> {
+/// Nobody to send to, no account, a message that has gone in a circle.
+pub fn compose<'a>(context: &'a Context, asked: Asked, header: Header) -> Result<Letter<'a>, Failed> {
     let hops = message::hops(&header);
     if hops > MOST_HOPS {
         return Err(MessageError::TooManyHops(hops).into());
     }
-    let to = addressees(request, &header)?;
-    let asked = request.sender.as_deref().map(|sender| address::parse_sender(sender.as_bytes())).transpose()?;
-    let sender = match &asked {
+    let sender = match &asked.sender {
         Some(Some(Addressee::Mailbox(mailbox))) => Some(mailbox),
         _ => None,
     };
@@ -91,25 +145,21 @@ pub fn compose<'a>(context: &'a Context, request: &Delivering, header: Header) -
     let account = route::choose(config, context.global.account.as_deref(), sender, &header)?.account;
     let caller = &context.process.caller;
     let login = caller.login.as_deref().map_or(Login::Unknown(caller.uid), Login::Name);
-    let reverse_path = route::reverse_path(account, asked, login, &config.domain)?;
-    let mut recipients = match request.no_aliases {
-        false => route::recipients(&context.locals(), account, &to)?,
-        true => unaliased(&to, &config.domain)?,
-    };
-    for recipient in &mut recipients {
-        recipient.notify = request.notify;
+    let reverse_path = route::reverse_path(account, asked.sender.clone(), login, &config.domain)?;
+    let mut recipients = Vec::new();
+    for wanted in &asked.to {
+        recipients.extend(expand(context, account, wanted, asked.aliases)?);
     }
     let Some(mut envelope) = Envelope::new(reverse_path, recipients) else {
-        let nobody = if request.from_header { Unsendable::NobodyInHeader } else { Unsendable::NobodyNamed };
-        return Err(nobody.into());
+        return Err(asked.nobody.into());
     };
-    envelope.ret = request.ret;
-    envelope.envid = request.envid.clone();
+    envelope.ret = asked.ret;
+    envelope.envid = asked.envid.clone();
     let created = Moment::now();
     // Before bare names are completed, which hides that they are local. What it makes of the reverse-path matters even
     // if another account will send in the end: the bounce must reach somebody.
     let (envelope, header) = route::identify(config, account, &context.hosts, envelope, header);
-    let header = complete(context, request, account, &envelope, header, created);
+    let header = complete(context, &asked, account, &envelope, header, created);
     let message_id = header.first("Message-ID").map(|field| field.text()).unwrap_or_default();
     let ticket = Ticket {
         envelope,
@@ -121,19 +171,27 @@ pub fn compose<'a>(context: &'a Context, request: &Delivering, header: Header) -
     Ok(Letter { ticket, header, account })
 }
 
-/// `-n`: every name as it is, bare ones on this host.
-fn unaliased(to: &[Addressee], domain: &str) -> Result<Vec<Recipient>, AddressError> {
-    to.iter()
-        .map(|addressee| match addressee {
-            Addressee::Mailbox(mailbox) => Ok(Recipient::new(mailbox.clone())),
-            Addressee::Local(name) => Mailbox::parse(&format!("{name}@{domain}")).map(Recipient::new),
-        })
-        .collect()
+/// Whom one addressee stands for.
+fn expand(context: &Context, account: &Account, wanted: &Wanted, aliases: Aliases) -> Result<Vec<Recipient>, Failed> {
+    let mut recipients = match (aliases, &wanted.addressee) {
+        (Aliases::Follow, addressee) => route::recipients(&context.locals(), account, std::slice::from_ref(addressee))?,
+        (Aliases::Ignore, Addressee::Mailbox(mailbox)) => vec![Recipient::new(mailbox.clone())],
+        (Aliases::Ignore, Addressee::Local(name)) => {
+            vec![Recipient::new(Mailbox::parse(&format!("{name}@{}", context.config.domain))?)]
+        }
+    };
+    for recipient in &mut recipients {
+        recipient.notify = wanted.notify;
+        if wanted.original.is_some() {
+            recipient.original.clone_from(&wanted.original);
+        }
+    }
+    Ok(recipients)
 }
 
 fn complete(
     context: &Context,
-    request: &Delivering,
+    asked: &Asked,
     account: &Account,
     envelope: &Envelope,
     header: Header,
@@ -149,14 +207,14 @@ fn complete(
         },
     };
     let named = context.process.variable("NAME").and_then(|name| name.to_str()).filter(|name| !name.is_empty());
-    let full_name = request.full_name.as_deref().or(named).unwrap_or(&caller.full_name);
+    let full_name = asked.full_name.as_deref().or(named).unwrap_or(&caller.full_name);
     let defaults = Defaults {
         from: &from,
         full_name,
         now,
         domain: &context.config.domain,
         unique: &format!("{:x}.{:x}", now.0, std::process::id()),
-        qualify: (!request.keep_bare_names).then_some(context.config.domain.as_str()),
+        qualify: (asked.names == Names::Complete).then_some(context.config.domain.as_str()),
     };
     compose::compose(header, &defaults)
 }

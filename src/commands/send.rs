@@ -4,7 +4,7 @@
 use super::context::{Context, warn};
 use super::courier::{Courier, Parcel};
 use super::deposit::{self, Committing};
-use super::letter::{self, Letter};
+use super::letter::{self, Asked, Letter};
 use super::offer::{Offer, Offered};
 use super::{Failed, bury, detach, run_queue, verdict};
 use crate::cli::{Delivering, DeliveryMode, ErrorMode};
@@ -12,14 +12,14 @@ use crate::clock::Moment;
 use crate::config::{Config, Delivery};
 use crate::exit::Exit;
 use crate::log::{Event, Happening};
-use crate::mail::message;
+use crate::mail::message::{self, Dots};
 use crate::process::Process;
 use crate::queue::conclude::{Tried, conclude};
 use crate::queue::settle::Caller;
 use crate::spool::{Entry, Spool};
 use crate::submission::Patience;
 use crate::system::{self, Side};
-use std::io::{self, BufReader};
+use std::io::{self, BufReader, IsTerminal};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -33,12 +33,15 @@ pub fn send(process: &Process, request: Delivering) -> Result<Exit, Failed> {
     if !process.stdin_open {
         return Err(Failed::no_input());
     }
-    let (header, mut body) = message::read(BufReader::with_capacity(1 << 16, io::stdin().lock()), request.dots)?;
+    // A person at a terminal ends with a dot and waits for nothing more.
+    let dots = if request.dots == Dots::End && io::stdin().is_terminal() { Dots::EndInput } else { request.dots };
+    let (header, mut body) = message::read(BufReader::with_capacity(1 << 16, io::stdin().lock()), dots)?;
     let context = match Context::load(process, &request.global) {
         Ok(context) => context,
         Err(failed) => return Err(bury::unsendable(process, &request, header, &mut body, failed)),
     };
-    let letter = match letter::compose(&context, &request, header.clone()) {
+    let asked = Asked::by_options(&request, &header).map_err(Failed::from);
+    let letter = match asked.and_then(|asked| letter::compose(&context, asked, header.clone())) {
         Ok(letter) => letter,
         Err(failed) if failed.exit() == Exit::Config => {
             return Err(bury::unsendable(process, &request, header, &mut body, failed));
@@ -111,7 +114,8 @@ fn attempt(
     Ok(conclusion.exit)
 }
 
-fn mode(request: &Delivering, config: &Config) -> DeliveryMode {
+/// When the message is submitted: as the caller says, else as configured.
+pub fn mode(request: &Delivering, config: &Config) -> DeliveryMode {
     request.delivery.unwrap_or(match config.queue.delivery {
         Delivery::Foreground => DeliveryMode::Foreground,
         Delivery::Background => DeliveryMode::Background,
@@ -119,7 +123,8 @@ fn mode(request: &Delivering, config: &Config) -> DeliveryMode {
     })
 }
 
-fn queued(context: &Context, entry: &Entry) {
+/// Notes that a message is safe.
+pub fn queued(context: &Context, entry: &Entry) {
     context.log.event(&Event {
         id: Some(entry.id().as_str()),
         message_id: Some(&entry.ticket().message_id),

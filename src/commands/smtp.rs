@@ -1,10 +1,103 @@
-//! `sendmail -bs`: an SMTP server on standard input and output.
+//! `sendmail -bs`: an SMTP server on standard input and output, for programs that would rather speak SMTP. A message
+//! is answered with 250 when it is durable; a detached child submits it.
 
-use super::Failed;
-use crate::cli::Delivering;
+use super::context::Context;
+use super::dialogue::{Dialogue, Persistence};
+use super::letter::{self, Aliases, Asked, Names, Unsendable, Wanted};
+use super::{Failed, deposit, run_queue, send};
+use crate::cli::{Delivering, DeliveryMode};
 use crate::exit::Exit;
-use crate::process::Process;
+use crate::mail::message::{self, Dots};
+use crate::process::{self, Process};
+use crate::server::{Session, Settings, Transaction};
+use crate::spool::QueueId;
+use std::io::{self, BufReader, Read};
+use std::time::Duration;
 
-pub fn serve(_process: &Process, _request: Delivering) -> Result<Exit, Failed> {
-    Ok(Exit::Ok)
+/// How long a client may be silent: workers keep a session open for hours, and reconnect.
+const IDLE: Duration = Duration::from_secs(3600);
+/// How long to wait for another message before those that have come are submitted, over one connection.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Speaks SMTP until the client has enough.
+///
+/// # Errors
+/// The configuration cannot be used; the client is told with 421.
+pub fn serve(process: &Process, request: Delivering) -> Result<Exit, Failed> {
+    let context = Context::load(process, &request.global).inspect_err(|failed| {
+        process::say(&format!("421 4.3.5 {} {}\r\n", process.host, failed.reason().replace(['\r', '\n'], " ")));
+    })?;
+    let max_size = context.usual_account().and_then(|account| account.limits.size);
+    let session = Session::new(Settings { host: process.host.clone(), max_size });
+    let mut dialogue = Dialogue::new(session, io::stdin(), io::stdout());
+    let submits = send::mode(&request, &context.config) != DeliveryMode::Queue;
+    let mut unsent = false;
+    loop {
+        let patience = if unsent { PAUSE } else { IDLE };
+        match dialogue.next_message(patience) {
+            Ok(Some(transaction)) => match keep(&context, transaction, &mut dialogue) {
+                Ok(id) => {
+                    dialogue.accepted(id.as_str());
+                    unsent = submits;
+                }
+                Err(failed) => dialogue.failed(&failed.reason(), persistence(failed.exit())),
+            },
+            Err(error) if error.kind() == io::ErrorKind::TimedOut && unsent => {
+                flush(&context);
+                unsent = false;
+            }
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                dialogue.give_up();
+                return Ok(Exit::Ok);
+            }
+            ended => {
+                if unsent {
+                    flush(&context);
+                }
+                return Ok(if ended.is_err() || dialogue.is_cut() { Exit::IoErr } else { Exit::Ok });
+            }
+        }
+    }
+}
+
+/// Reads one message and makes it durable.
+fn keep(context: &Context, transaction: Transaction, text: &mut impl Read) -> Result<QueueId, Failed> {
+    let (header, mut body) = message::read(BufReader::new(text), Dots::Keep)?;
+    let letter = letter::compose(context, asked(transaction), header)?;
+    let filled = deposit::fill(context.spool(), &letter.ticket, letter.header, &mut body)?;
+    let entry = filled.keeper.commit(filled.shape).finish()?;
+    send::queued(context, &entry);
+    Ok(entry.id().clone())
+}
+
+fn asked(transaction: Transaction) -> Asked {
+    let wanted = transaction.recipients.into_iter().map(|forward| Wanted {
+        addressee: forward.addressee,
+        notify: forward.notify,
+        original: forward.original,
+    });
+    Asked {
+        to: wanted.collect(),
+        sender: Some(transaction.reverse_path),
+        full_name: Some(String::new()),
+        ret: transaction.ret,
+        envid: transaction.envid,
+        names: Names::Complete,
+        aliases: Aliases::Follow,
+        nobody: Unsendable::NobodyNamed,
+    }
+}
+
+fn flush(context: &Context) {
+    if let Ok(spool) = context.spool() {
+        run_queue::flush_behind(context, &spool);
+    }
+}
+
+/// Whether the same message may be taken another time.
+fn persistence(exit: Exit) -> Persistence {
+    match exit {
+        Exit::DataErr | Exit::NoUser | Exit::Unavailable | Exit::Usage => Persistence::Permanent,
+        _ => Persistence::Temporary,
+    }
 }

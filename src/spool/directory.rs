@@ -21,6 +21,8 @@ const DIRECTORY: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::
 pub struct Directory {
     handle: File,
     path: PathBuf,
+    /// Its owner, and so ours.
+    owner: u32,
 }
 
 /// What a file is opened for.
@@ -33,7 +35,7 @@ pub enum Access {
 /// What stands under a name.
 #[derive(Debug)]
 pub enum Found {
-    /// A regular file of ours that nobody else can read.
+    /// A regular file of ours that nobody else can read; it may have lost its name since.
     Ours(File, Metadata),
     Nothing,
     /// Anything else; it is left alone.
@@ -66,13 +68,14 @@ impl Directory {
             Err(error) => return Err(SpoolError::io("opening it", &path)(error.into())),
         };
         let found = handle.metadata().map_err(SpoolError::io("looking at it", &path))?;
-        if found.uid() != geteuid().as_raw() {
+        let owner = found.uid();
+        if owner != geteuid().as_raw() {
             return Err(SpoolError::Unsafe { path, why: "belongs to somebody else" });
         }
         if found.mode() & 0o022 != 0 {
             return Err(SpoolError::Unsafe { path, why: "others can write to it" });
         }
-        Ok(Some(Directory { handle, path }))
+        Ok(Some(Directory { handle, path, owner }))
     }
 
     /// The path it was opened by.
@@ -101,14 +104,11 @@ impl Directory {
         if !found.is_file() {
             return Ok(Found::Foreign("not a regular file"));
         }
-        if found.uid() != geteuid().as_raw() {
+        if found.uid() != self.owner {
             return Ok(Found::Foreign("belongs to somebody else"));
         }
         if found.mode() & 0o077 != 0 {
             return Ok(Found::Foreign("others can read or write it"));
-        }
-        if found.nlink() == 0 {
-            return Ok(Found::Nothing);
         }
         Ok(Found::Ours(file, found))
     }

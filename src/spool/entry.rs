@@ -90,23 +90,34 @@ impl Entry {
     /// Records what became of a recipient. Call [`Entry::settle`] or [`Entry::sync`] before doing anything else for
     /// this message: until then a power cut forgets it, and the recipient gets the message twice.
     pub fn record(&mut self, recipient: usize, outcome: &Outcome, now: Moment) -> io::Result<()> {
-        match outcome {
-            Outcome::Accepted(reply) => self.mark(recipient, State::Accepted, &reply.to_string(), now),
-            Outcome::Deferred(failure) => self.mark(recipient, State::Pending, &failure.to_string(), now),
-            Outcome::Rejected(failure) => self.mark(recipient, State::Failed, &failure.to_string(), now),
-        }
+        self.change(&[(recipient, Status::after(outcome, now))])
+    }
+
+    /// Records what became of several recipients in one write: what one reply decided is known of all or of none.
+    pub fn record_all(&mut self, outcomes: &[(usize, Outcome)], now: Moment) -> io::Result<()> {
+        let changes: Vec<(usize, Status)> =
+            outcomes.iter().map(|(recipient, outcome)| (*recipient, Status::after(outcome, now))).collect();
+        self.change(&changes)
     }
 
     /// Records a state of a recipient, as [`Entry::record`] does: for one that has expired.
     pub fn mark(&mut self, recipient: usize, state: State, reason: &str, now: Moment) -> io::Result<()> {
-        let Some(status) = self.progress.recipients.get_mut(recipient) else {
+        self.change(&[(recipient, Status::new(state, reason, now))])
+    }
+
+    /// Writes the slots from the first to the last that changes, at once.
+    fn change(&mut self, changes: &[(usize, Status)]) -> io::Result<()> {
+        let indexes = || changes.iter().map(|(recipient, _)| *recipient);
+        let (Some(first), Some(last)) = (indexes().min(), indexes().max()) else { return Ok(()) };
+        if last >= self.progress.recipients.len() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "no such recipient"));
-        };
-        let final_now = state != State::Pending && state != status.state;
-        *status = Status { state, reason: reason.to_string(), at: Moment::from_seconds(now.seconds()) };
-        self.file.write_all_at(&status.slot(), Layout::slot(recipient))?;
-        self.unsynced |= final_now;
-        Ok(())
+        }
+        for (recipient, status) in changes {
+            let before = std::mem::replace(&mut self.progress.recipients[*recipient], status.clone());
+            self.unsynced |= status.state != State::Pending && status.state != before.state;
+        }
+        let slots: Vec<u8> = self.progress.recipients[first..=last].iter().flat_map(Status::slot).collect();
+        self.file.write_all_at(&slots, Layout::slot(first))
     }
 
     /// Notes a try, and when the next one is due. Not synced: what a power cut forgets is tried sooner.
@@ -142,12 +153,11 @@ impl Entry {
 
     /// Notes durably that everyone who failed has been told of; call it when the bounce is durable itself.
     pub fn mark_bounced(&mut self) -> io::Result<()> {
-        for recipient in self.progress.which(State::Failed) {
-            let status = &mut self.progress.recipients[recipient];
-            status.state = State::Bounced;
-            self.file.write_all_at(&status.slot(), Layout::slot(recipient))?;
-            self.unsynced = true;
-        }
+        let failed = self.progress.which(State::Failed).into_iter();
+        let bounced =
+            |recipient: usize| Status { state: State::Bounced, ..self.progress.recipients[recipient].clone() };
+        let changes: Vec<(usize, Status)> = failed.map(|recipient| (recipient, bounced(recipient))).collect();
+        self.change(&changes)?;
         self.sync()
     }
 
@@ -179,18 +189,18 @@ impl Entry {
 
     /// Moves it to `dead/`, durably. Recipients still pending get the reason.
     pub fn bury(mut self, reason: &str, now: Moment) -> io::Result<()> {
-        for recipient in self.progress.which(State::Pending) {
-            self.mark(recipient, State::Pending, reason, now)?;
-        }
+        let pending = self.progress.which(State::Pending).into_iter();
+        let changes: Vec<_> = pending.map(|recipient| (recipient, Status::new(State::Pending, reason, now))).collect();
+        self.change(&changes)?;
         self.progress.last = Moment::from_seconds(now.seconds());
         self.relocate(Place::Dead)
     }
 
     /// Moves it from `dead/` back to `queue/`, durably: everyone not accepted is pending again, and due at once.
     pub fn revive(mut self, now: Moment) -> io::Result<()> {
-        for recipient in self.progress.which(State::Failed).into_iter().chain(self.progress.which(State::Bounced)) {
-            self.mark(recipient, State::Pending, "", now)?;
-        }
+        let failed = [State::Failed, State::Bounced].map(|state| self.progress.which(state)).concat().into_iter();
+        let changes: Vec<_> = failed.map(|recipient| (recipient, Status::new(State::Pending, "", now))).collect();
+        self.change(&changes)?;
         let now = Moment::from_seconds(now.seconds());
         let recipients = std::mem::take(&mut self.progress.recipients);
         self.progress = Progress { recipients, ..Progress::fresh(now, 0) };
@@ -237,9 +247,9 @@ mod tests {
         let room = Room::make();
         let id = room.deposit(3);
         let mut entry = room.claim(&id);
+        let refused = [(2, Outcome::Rejected(failure(550))), (1, Outcome::Deferred(failure(451)))];
         entry.record(0, &accepted(), NOW).unwrap();
-        entry.record(1, &Outcome::Deferred(failure(451)), NOW).unwrap();
-        entry.record(2, &Outcome::Rejected(failure(550)), NOW).unwrap();
+        entry.record_all(&refused, NOW).unwrap();
         entry.reschedule(1, NOW, NOW.after(Duration::from_secs(60)), Duration::from_secs(9)).unwrap();
         let entry = entry.settle().unwrap().expect("one is still pending");
         let before = entry.progress().clone();

@@ -4,6 +4,7 @@
 use super::layout::{BLOCK, Layout, block};
 use crate::clock::Moment;
 use crate::diagnostic::printable;
+use crate::mail::outcome::Outcome;
 use std::time::Duration;
 
 /// What changes: the queue's view of a message.
@@ -120,6 +121,20 @@ impl Progress {
 }
 
 impl Status {
+    /// A state entered now.
+    pub fn new(state: State, reason: &str, now: Moment) -> Status {
+        Status { state, reason: reason.to_string(), at: Moment::from_seconds(now.seconds()) }
+    }
+
+    /// What an attempt makes of a recipient.
+    pub fn after(outcome: &Outcome, now: Moment) -> Status {
+        match outcome {
+            Outcome::Accepted(reply) => Status::new(State::Accepted, &reply.to_string(), now),
+            Outcome::Deferred(failure) => Status::new(State::Pending, &failure.to_string(), now),
+            Outcome::Rejected(failure) => Status::new(State::Failed, &failure.to_string(), now),
+        }
+    }
+
     /// The slot: the status byte first, so that a torn write leaves the old one or the new one.
     pub fn slot(&self) -> Vec<u8> {
         let reason = printable(&self.reason.replace(['\r', '\n', '\t'], " "));

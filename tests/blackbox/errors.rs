@@ -51,24 +51,29 @@ impl Case {
         for address in ["localhost[127.0.0.1]", "localhost[::1]"] {
             text = text.replace(address, "localhost[ADDRESS]");
         }
-        named_digests(&text)
+        named(&replace_between(&text, "(it says ", ")", "NOW"))
     }
 }
 
-/// A fingerprint differs with every certificate made.
-fn named_digests(text: &str) -> String {
-    let mut named = String::new();
-    let mut run = String::new();
-    for letter in text.chars().chain(['\0']) {
-        if letter.is_ascii_hexdigit() {
-            run.push(letter);
-            continue;
-        }
-        named += if run.len() == 64 { "DIGEST" } else { &run };
-        run.clear();
-        named.extend((letter != '\0').then_some(letter));
-    }
-    named
+/// Fingerprints, queue ids and the time differ with every run.
+fn named(text: &str) -> String {
+    text.split_inclusive([' ', '\n', '"', ';', ')', ':']).fold(String::new(), |mut named, word| {
+        let end = word.len() - word.chars().next_back().map_or(0, char::len_utf8);
+        let (bare, separator) = word.split_at(end);
+        named += match bare.len() {
+            64 if bare.bytes().all(|byte| byte.is_ascii_hexdigit()) => "DIGEST",
+            24 if bare.bytes().all(|byte| byte.is_ascii_hexdigit()) => "ID",
+            _ => bare,
+        };
+        named + separator
+    })
+}
+
+/// Replaces what stands between two words.
+fn replace_between(text: &str, start: &str, end: &str, name: &str) -> String {
+    let Some((before, rest)) = text.split_once(start) else { return text.to_string() };
+    let Some((_, after)) = rest.split_once(end) else { return text.to_string() };
+    format!("{before}{start}{name}{end}{after}")
 }
 
 fn login() -> Script {

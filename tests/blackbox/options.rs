@@ -168,7 +168,7 @@ fn the_program_is_what_it_is_called() {
 fn help_and_version_are_printed_when_they_are_all_that_is_asked() {
     for name in ["sendmail", "mailchute"] {
         let (help, _) = run(name, &["--help"]);
-        assert!(help.exits(0).stdout.contains("mailchute"), "{name}");
+        assert!(help.exits(0).stdout.starts_with("usage: "), "{name}");
         let (version, _) = run(name, &["--version"]);
         assert!(version.exits(0).stdout.contains(env!("CARGO_PKG_VERSION")), "{name}");
     }

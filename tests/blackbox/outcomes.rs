@@ -38,11 +38,10 @@ fn a_transient_failure_is_silent_and_keeps_the_message() {
 }
 
 #[test]
-fn no_network_and_no_such_host_are_silent_and_keep_the_message() {
+fn an_unreachable_relay_is_silent_and_keeps_the_message() {
     let relay = Relay::offline(Script::plain());
-    for host in ["localhost", "127.0.0.1", "no-such-host.invalid"] {
-        let plain = "allow-plaintext = true";
-        let sandbox = Sandbox::for_relay(&relay).replace("localhost", host).account(plain);
+    for host in ["localhost", "127.0.0.1"] {
+        let sandbox = Sandbox::for_relay(&relay).replace("localhost", host);
         sandbox.sendmail(TWO).input(MESSAGE).silent();
         assert_eq!(kept(&sandbox), (1, 0));
         assert_eq!(sandbox.entry()["state"], "queued", "{host}");

@@ -105,9 +105,20 @@ fn a_byte_order_mark_makes_everything_body() {
 
 #[test]
 fn fields_of_the_transport_are_dropped() {
-    let input = "Bcc: secret@x.org,\n folded@x.org\nSubject: s\nResent-Bcc: also@x.org\nReturn-Path: <a@b>\n\
+    let input = "Bcc: secret@x.org,\n folded@x.org\nSubject: s\nReturn-Path: <a@b>\n\
         Content-Length: 5\nBCC : third@x.org\n\nb\n";
     assert_eq!(rest(&[], input), "Subject: s\r\n\r\nb\r\n");
+}
+
+#[test]
+fn a_message_sent_on_is_signed_by_whoever_sends_it_on() {
+    let sent_on = rest(&[], "Resent-To: bob@example.org\nResent-Bcc: also@x.org\n\nb\n");
+    let (kept, added) = sent_on.split_once("\r\n").unwrap();
+    assert_eq!(kept, "Resent-To: bob@example.org");
+    for field in ["Resent-From: ", "Resent-Date: ", "Resent-Message-ID: "] {
+        assert!(added.lines().any(|line| line.starts_with(field)), "{field} is not in {added}");
+    }
+    assert!(!sent_on.contains("also@x.org"));
 }
 
 #[test]
@@ -162,7 +173,7 @@ fn a_header_of_more_than_a_megabyte_is_refused() {
     let relay = Relay::start(Script::plain());
     let input = format!(
         "{HEADER}{}\nb\n",
-        "X-Filler: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\n".repeat(20_000)
+        "X-Filler: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\n".repeat(30_000)
     );
     Sandbox::for_relay(&relay).sendmail(["bob@example.org"]).input(input).fails(65);
 }

@@ -26,7 +26,7 @@ fn a_certificate_that_is_not_good_is_named_and_nothing_is_sent() {
     let cases = [
         (Certificate::OtherHost, "other.example"),
         (Certificate::Expired, "expired"),
-        (Certificate::NotYetValid, "not valid yet"),
+        (Certificate::NotYetValid, "not valid before"),
         (Certificate::SelfSigned, "certificate"),
         (Certificate::UnknownAuthority, "certificate"),
     ];
@@ -50,8 +50,21 @@ fn replies_injected_before_tls_are_an_attack() {
 #[test]
 fn without_starttls_nothing_is_sent() {
     sends_nothing(Script::starttls().when("EHLO", [say("250-relay.test\n250-AUTH PLAIN LOGIN\n250 PIPELINING")]));
-    for reply in ["454 4.7.0 TLS not available", "502 5.5.1 unknown", "354 go ahead", "250 ok", "999 what"] {
+    for reply in ["454 4.7.0 TLS not available", "502 5.5.1 unknown"] {
         sends_nothing(Script::starttls().when("STARTTLS", [say(reply)]));
+    }
+}
+
+#[test]
+fn an_answer_to_starttls_that_makes_no_sense_sends_nothing() {
+    for reply in ["354 go ahead", "250 ok", "235 welcome", "999 what", "2", ""] {
+        let relay =
+            Relay::start(with_login(Script::starttls().when("STARTTLS", [raw(format!("{reply}\r\n")), Act::Close])));
+        let sandbox = Sandbox::for_relay(&relay);
+        let _ = sandbox.sendmail(["-t"]).input(MESSAGE).finish().exits(0);
+        assert!(relay.record().logins.is_empty() && relay.record().offers.is_empty(), "{reply}");
+        assert!(!relay.transcript().contains("MAIL FROM"), "{}", relay.transcript());
+        assert_eq!(sandbox.queue().len(), 1, "{reply}");
     }
 }
 
@@ -187,7 +200,7 @@ fn what_lies_in_the_spool_is_private_whatever_the_umask() {
 fn planted_objects_in_the_spool_are_neither_followed_nor_sent() {
     let mut relay = Relay::offline(Script::plain());
     let sandbox = Sandbox::for_relay(&relay);
-    sandbox.sendmail(["-t"]).input(MESSAGE).silent();
+    sandbox.sendmail(["-t", "-i"]).input(MESSAGE).silent();
     let real = sandbox.queue().remove(0);
     let queue = sandbox.spool().join("queue");
     let name = |last: char| {

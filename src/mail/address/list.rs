@@ -355,11 +355,11 @@ mod tests {
 
     /// Each would take minutes if anything here were quadratic.
     #[test]
-    fn a_hostile_mebibyte_is_read_in_one_pass() {
+    fn a_hostile_list_is_read_in_one_pass() {
         for piece in
             ["a ", "<", "a,", "a.", "(", "\"", "\\", ":", "a:", "@", "a@b ", "<a>", "<@a,", "\"a\".", "=?", ". ", "é"]
         {
-            let _ = all(piece.repeat((1 << 20) / piece.len()).as_bytes());
+            let _ = all(piece.repeat((1 << 18) / piece.len()).as_bytes());
         }
     }
 }

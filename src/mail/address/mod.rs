@@ -70,7 +70,7 @@ pub struct AddressError {
 const SHOWN: usize = 200;
 
 impl AddressError {
-    fn new(text: &[u8], reason: &'static str) -> AddressError {
+    pub(super) fn new(text: &[u8], reason: &'static str) -> AddressError {
         let shown = text.get(..SHOWN).unwrap_or(text);
         AddressError { text: String::from_utf8_lossy(shown).into_owned(), reason }
     }
@@ -139,5 +139,30 @@ mod tests {
         assert_eq!(error.to_string(), "address \"bob@\": nothing behind the @");
         let long = [b"x".repeat(1 << 16).as_slice(), b"@"].concat();
         assert!(parse_list(&long).unwrap_err().to_string().len() < 300);
+    }
+
+    /// Every list of up to five of the pieces that matter, some of them hostile.
+    #[test]
+    fn whatever_is_found_is_fit_for_an_smtp_command_and_reads_as_itself() {
+        const PIECES: [&str; 12] = ["a", ".", "@", "\"", "\\", "<", ">", " ", ",", ":", "(", "é"];
+        let mut found = 0;
+        for number in 0..PIECES.len().pow(5) {
+            let text: String = (0..5).map(|at| PIECES[number / PIECES.len().pow(at) % PIECES.len()]).collect();
+            for addressee in parse_list(text.as_bytes()).unwrap_or_default() {
+                found += 1;
+                let shown = addressee.to_string();
+                let outside: String = shown.split('"').step_by(2).collect();
+                assert!(
+                    shown.contains('\\') || !outside.contains([' ', '<', '>', ',', '(']),
+                    "{text:?} gives {shown:?}"
+                );
+                assert!(!shown.contains(|c: char| c.is_control()));
+                assert_eq!(parse_list(shown.as_bytes()), Ok(vec![addressee.clone()]), "{text:?}");
+                if let Addressee::Mailbox(mailbox) = addressee {
+                    assert_eq!(Mailbox::parse(&shown), Ok(mailbox));
+                }
+            }
+        }
+        assert!(found > 10_000, "{found}");
     }
 }

@@ -194,3 +194,21 @@ fn an_output_that_fails_is_not_the_messages_fault() {
     let error = rework(Header::default(), &body, 4, &mut [0u8; 2].as_mut_slice()).unwrap_err();
     assert_eq!(error.exit(), Exit::TempFail);
 }
+
+/// Every body of up to four of the pieces that matter, in and out of multiparts.
+#[test]
+fn whatever_is_encoded_fits_and_what_fits_is_encoded_no_further() {
+    let long = "x".repeat(1500) + "\n";
+    let pieces = ["--b\n", "--b--\n", "\n", "A: b\n", "é\n", "é", &long];
+    let headers = ["", "Content-Type: multipart/mixed; boundary=b\n", "Content-Type: message/rfc822\n"];
+    for number in 0..pieces.len().pow(4) {
+        let body: String =
+            (0..4).map(|at| pieces[number / pieces.len().pow(at) % pieces.len()]).collect::<String>() + "\n";
+        for header in headers {
+            let once = text(after(rework, header, body.as_bytes()));
+            let (header, fit) = once.split_at(once.find("\n\n").map_or(0, |end| end + 1));
+            assert!(fit.lines().all(|line| line.len() <= LONGEST_LINE), "{body:?}");
+            assert_eq!(text(after(rework, header, &fit.as_bytes()[1..])), once);
+        }
+    }
+}

@@ -293,7 +293,7 @@ mod tests {
     #[test]
     fn a_hostile_field_is_read_in_time() {
         for piece in ["=?utf-8?Q?a?= ", "=?", "?=", "=? ?=x", "=?a?b?", " \t", "\r", "x*0=", ";a*0*=b"] {
-            for length in [990, 8000, 1 << 20] {
+            for length in [990, 8000, 1 << 18] {
                 let line = [b"Content-Type: ".as_slice(), piece.repeat(length / piece.len()).as_bytes()].concat();
                 let field = Field::from_lines([line.as_slice()]).unwrap();
                 let raw = [b"Content-Type: ".as_slice(), line.as_slice(), b"\r\n"].concat();

@@ -8,6 +8,8 @@ use std::io::{self, Write};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dots {
     End,
+    /// The same, and what is behind the dot is not read: for a terminal, which would wait for more.
+    EndInput,
     /// `-i`, `-oi`.
     Keep,
 }
@@ -156,7 +158,7 @@ impl<W: Write> Canonical<W> {
 
     /// Whether the current line, so far all in `piece`, is a dot that may end the message.
     fn is_dot(&self, piece: &[u8]) -> bool {
-        piece == b"." && self.fresh && self.dots == Dots::End
+        piece == b"." && self.fresh && self.dots != Dots::Keep
     }
 
     fn end_line(&mut self) -> io::Result<()> {

@@ -62,11 +62,20 @@ enum Next {
     },
 }
 
+/// How far the input has been read. Behind its end it is never read again: a terminal would wait for more.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Open,
-    /// The dot or the end of the input came within the header.
+    /// The message is over, the input is not.
     Ended,
+    /// The input is over, or of no interest.
+    Drained,
+}
+
+impl State {
+    fn after_dot(dots: Dots) -> State {
+        if dots == Dots::EndInput { State::Drained } else { State::Ended }
+    }
 }
 
 impl HeaderLines {
@@ -77,16 +86,20 @@ impl HeaderLines {
         input.by_ref().take(room as u64).read_until(b'\n', &mut raw).map_err(MessageError::Read)?;
         let line = raw.strip_suffix(b"\n").unwrap_or(&raw);
         let line = &line[..line.iter().rposition(|&byte| byte != b'\r').map_or(0, |last| last + 1)];
-        if raw.is_empty() || (line == b"." && dots == Dots::End) {
+        let over = match line {
+            _ if raw.is_empty() => Some(State::Drained),
+            b"." if dots != Dots::Keep => Some(State::after_dot(dots)),
+            b"" => Some(State::Open),
+            _ => None,
+        };
+        if let Some(state) = over {
             self.end_field();
-            return Ok(Next::Body { pending: Vec::new(), state: State::Ended });
-        }
-        if line.is_empty() {
-            self.end_field();
-            return Ok(Next::Body { pending: Vec::new(), state: State::Open });
+            return Ok(Next::Body { pending: Vec::new(), state });
         }
         let continues = !self.ends.is_empty() && (line[0] == b' ' || line[0] == b'\t');
-        let starts = field_name(line).is_some();
+        // The limit may cut a field within its name, which then must not pass for a line of the body.
+        let is_cut = raw.len() == room && self.octets > 0 && line.iter().all(u8::is_ascii_graphic);
+        let starts = is_cut || field_name(line).is_some();
         if !continues && !starts {
             if self.is_mailbox_line(line) {
                 self.octets += raw.len();
@@ -140,13 +153,13 @@ impl<R: BufRead> Body<R> {
     pub fn copy_to(&mut self, output: &mut dyn Write) -> Result<Nature, MessageError> {
         let mut canonical = Canonical::new(output, self.dots);
         while self.state == State::Open {
-            let chunk = next_chunk(&mut self.input).map_err(MessageError::Read)?;
-            canonical.write_all(chunk).map_err(MessageError::Write)?;
-            if chunk.is_empty() || canonical.ended() {
-                self.state = State::Ended;
+            let length =
+                next_chunk(&mut self.input, &mut |chunk| canonical.write_all(chunk).map_err(MessageError::Write))?;
+            if length == 0 {
+                self.state = State::Drained;
+            } else if canonical.ended() {
+                self.state = State::after_dot(self.dots);
             }
-            let length = chunk.len();
-            self.input.consume(length);
         }
         self.drain().map_err(MessageError::Read)?;
         canonical.finish().map_err(MessageError::Write)
@@ -154,29 +167,35 @@ impl<R: BufRead> Body<R> {
 
     /// Reads the input to its end and forgets it, so that the caller's write never meets a closed pipe.
     pub fn drain(&mut self) -> io::Result<()> {
-        self.state = State::Ended;
-        drain(&mut self.input)
+        if self.state != State::Drained {
+            self.state = State::Drained;
+            drain(&mut self.input)?;
+        }
+        Ok(())
     }
 }
 
 fn drain(input: &mut impl BufRead) -> io::Result<()> {
-    loop {
-        let length = next_chunk(input)?.len();
-        if length == 0 {
-            return Ok(());
-        }
-        input.consume(length);
-    }
+    while next_chunk(input, &mut |_| Ok::<(), io::Error>(()))? > 0 {}
+    Ok(())
 }
 
-fn next_chunk(input: &mut impl BufRead) -> io::Result<&[u8]> {
+/// Hands the next octets on and says how many they were: 0 at the end.
+fn next_chunk<E: From<io::Error>>(
+    input: &mut impl BufRead,
+    take: &mut dyn FnMut(&[u8]) -> Result<(), E>,
+) -> Result<usize, E> {
     loop {
-        match input.fill_buf() {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            // Asked again, since the borrow checker cannot see that the first answer is not kept; it costs nothing.
-            Ok(_) => return input.fill_buf(),
-            Err(error) => return Err(error),
-        }
+        let length = match input.fill_buf() {
+            Ok(chunk) => {
+                take(chunk)?;
+                chunk.len()
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(E::from(error)),
+        };
+        input.consume(length);
+        return Ok(length);
     }
 }
 
@@ -193,6 +212,13 @@ pub enum MessageError {
     NulInHeader,
     /// More Received fields than [`MOST_HOPS`]: that many.
     TooManyHops(usize),
+}
+
+/// Whatever fails while reading is the input; what fails while writing says so itself.
+impl From<io::Error> for MessageError {
+    fn from(error: io::Error) -> MessageError {
+        MessageError::Read(error)
+    }
 }
 
 impl fmt::Display for MessageError {

@@ -129,6 +129,34 @@ fn the_input_is_read_to_its_end_whatever_is_in_it() {
     }
 }
 
+/// A terminal: behind each end it hands out there is more to come.
+struct Terminal<'a>(&'a [&'a [u8]]);
+
+impl Read for Terminal<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let (line, rest) = self.0.split_first().expect("nobody types more");
+        self.0 = rest;
+        buffer[..line.len()].copy_from_slice(line);
+        Ok(line.len())
+    }
+}
+
+#[test]
+fn a_terminal_is_not_read_behind_the_end() {
+    let cases: [&[&[u8]]; 5] = [
+        &[b"A: b\n", b"\n", b"x\n", b".\n"],
+        &[b"A: b\n", b".\n"],
+        &[b"A: b\n", b"\n", b"x\n", b""],
+        &[b"A: b\n", b""],
+        &[b""],
+    ];
+    for lines in cases {
+        let (_, mut body) = read(BufReader::new(Terminal(lines)), Dots::EndInput).unwrap();
+        body.copy_to(&mut Vec::new()).unwrap();
+        body.drain().unwrap();
+    }
+}
+
 #[test]
 fn an_input_that_fails_is_no_message() {
     let cases: [&[&[u8]]; 5] = [&[], &[b"A: b"], &[b"A: b\n\n"], &[b"A: b\n\nx"], &[b"A: b\n\nx\n.\n"]];
@@ -152,6 +180,15 @@ fn a_header_of_a_mebibyte_is_taken_and_no_more() {
         let error = read(input.as_slice(), Dots::End).err().unwrap();
         assert!(matches!(error, MessageError::HeaderTooLong));
         assert_eq!(error.exit(), Exit::DataErr);
+    }
+}
+
+#[test]
+fn a_header_that_is_too_long_is_refused_wherever_the_limit_cuts_it() {
+    for shift in 0..12 {
+        let input = format!("A: {}\n{}\nbody\n", "x".repeat(shift), "X-Fill: xx\n".repeat(120_000));
+        let error = read(input.as_bytes(), Dots::End).err();
+        assert!(matches!(error, Some(MessageError::HeaderTooLong)), "{shift}");
     }
 }
 
@@ -181,4 +218,26 @@ fn a_copy_that_cannot_be_written_is_not_the_inputs_fault() {
 fn hops_are_received_fields() {
     let (header, _) = read(b"Received: a\nreceived: b\nX-Received: c\n\n".as_slice(), Dots::End).unwrap();
     assert_eq!(hops(&header), 2);
+}
+
+/// Every input of up to five of the pieces that matter.
+#[test]
+fn whatever_comes_in_leaves_as_canonical_lines() {
+    const PIECES: [&str; 8] = ["A", ":", "\r", "\n", " ", ".", "From ", "\n\n"];
+    for number in 0..PIECES.len().pow(5) {
+        let input: String = (0..5).map(|at| PIECES[number / PIECES.len().pow(at) % PIECES.len()]).collect();
+        let (header, mut body) = read(input.as_bytes(), Dots::End).unwrap();
+        let bytes = header.to_bytes();
+        assert_eq!(Header::from_bytes(&bytes), header, "{input:?}");
+        for field in header.fields() {
+            assert!(!field.name().is_empty() && !field.name().contains([' ', ':']), "{input:?}");
+        }
+        let mut output = Vec::new();
+        body.copy_to(&mut output).unwrap();
+        for text in [bytes, output] {
+            let left = String::from_utf8(text).unwrap().replace("\r\n", "/");
+            assert!(left.is_empty() || left.ends_with('/'), "{input:?}");
+            assert!(!left.contains(['\r', '\n']), "{input:?}");
+        }
+    }
 }

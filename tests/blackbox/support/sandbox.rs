@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 /// The login that [`Sandbox::for_relay`] configures.
-pub const USER: &str = "alice";
+pub const USER: &str = "alice@example.test";
 /// Its password; no output may ever show it.
 pub const PASSWORD: &str = "CANARY-5up3r-s3cret";
 
@@ -133,7 +133,12 @@ impl Sandbox {
 
     /// The program under one of its names.
     pub fn program<A: AsRef<OsStr>>(&self, name: &str, arguments: impl IntoIterator<Item = A>) -> Run {
-        Run::new(self.path("bin").join(name), arguments)
+        self.program_at(&self.path("bin").join(name), arguments)
+    }
+
+    /// The program at that path.
+    pub fn program_at<A: AsRef<OsStr>>(&self, path: &Path, arguments: impl IntoIterator<Item = A>) -> Run {
+        Run::new(path.to_path_buf(), arguments)
             .env("HOME", self.path("home"))
             .env("PATH", "/usr/bin:/bin")
             .env("TZ", "UTC")

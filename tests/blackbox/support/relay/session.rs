@@ -452,13 +452,15 @@ fn code(reply: &[u8]) -> Option<u16> {
     std::str::from_utf8(reply.get(..3)?).ok()?.parse().ok()
 }
 
-/// Whether a client has to take these bytes for one complete 2yz reply.
-fn is_positive(reply: &[u8]) -> bool {
-    let Some(lines) = reply.strip_suffix(b"\n") else { return false };
-    let lines: Vec<&[u8]> = lines.split(|&byte| byte == b'\n').collect();
-    let last = lines[lines.len() - 1];
-    let ends = last.len() < 4 || matches!(last[3], b' ' | b'\r');
-    ends && lines.iter().all(|line| code(line) == code(last) && code(line).is_some_and(|code| code / 100 == 2))
+/// Whether these bytes begin with one complete 2yz reply: what follows it cannot take it back.
+fn is_positive(bytes: &[u8]) -> bool {
+    let mut lines = bytes.split_inclusive(|&byte| byte == b'\n').filter_map(|line| line.strip_suffix(b"\n"));
+    let mut first = None;
+    lines.find_map(|line| {
+        let code = code(line);
+        let positive = code.is_some_and(|code| code / 100 == 2) && *first.get_or_insert(code) == code;
+        (!positive || line.get(3) != Some(&b'-')).then_some(positive)
+    }) == Some(true)
 }
 
 /// The path between angle brackets, and the parameters behind it.
@@ -500,7 +502,9 @@ mod tests {
 
     #[test]
     fn only_a_complete_and_single_minded_250_takes_responsibility() {
-        for reply in ["250 ok\r\n", "250-a\r\n250 b\r\n", "250\r\n", "250 ok\n", "250-a\n250 b\n"] {
+        for reply in
+            ["250 ok\r\n", "250-a\r\n250 b\r\n", "250\r\n", "250 ok\n", "250-a\n250 b\n", "250 ok\r\n421 bye\r\n"]
+        {
             assert!(is_positive(reply.as_bytes()), "{reply:?}");
         }
         for reply in ["", "25", "250 ok", "250-part\r\n", "250-ok\r\n550 no\r\n", "354 go\r\n", "HTTP/1.1 200\r\n"] {

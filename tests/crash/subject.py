@@ -1,0 +1,105 @@
+"""What is tested: the mailer's commands, and the messages it is given."""
+
+import os
+import pathlib
+import random
+import subprocess
+
+from relay import digest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+class StandIn:
+    """The one-page mailer of stand_in.rs."""
+
+    name = "stand_in"
+
+    def __init__(self, binary=None):
+        self.binary = binary or ROOT / "target/release/examples/stand_in"
+
+    def put(self, home, port, recipients):
+        return [self.binary, "put", home / "spool", *recipients]
+
+    def flush(self, home, port):
+        return [self.binary, "flush", home / "spool", str(port)]
+
+    def environment(self, home, port):
+        return {"PATH": "/usr/bin:/bin", "HOME": str(home)}
+
+
+class Mailchute:
+    """The program itself, as sendmail, against a relay without TLS on this host."""
+
+    name = "mailchute"
+
+    def __init__(self, binary=None):
+        self.binary = binary or ROOT / "target/release/mailchute"
+
+    def put(self, home, port, recipients):
+        return [home / "sendmail", "-odq", "-i", "-f", "alice@example.com", "--", *recipients]
+
+    def send(self, home, port, recipients):
+        """In the foreground: deposited and submitted by one process."""
+        return [home / "sendmail", "-odi", "-i", "-f", "alice@example.com", "--", *recipients]
+
+    def flush(self, home, port):
+        return [home / "sendmail", "-q"]
+
+    def environment(self, home, port):
+        program = home / "sendmail"
+        if not program.is_symlink():
+            program.symlink_to(self.binary.absolute())
+        config = home / "config.toml"
+        if not config.exists():
+            config.write_text(
+                f'[accounts.test]\nhost = "127.0.0.1"\nport = {port}\ntls = "none"\nfrom = "alice@example.com"\n'
+                f'[spool]\ndirectory = "{home}/spool"\n'
+            )
+            config.chmod(0o600)
+        return {"PATH": "/usr/bin:/bin", "HOME": str(home), "MAILCHUTE_CONFIG": str(config)}
+
+
+class Message:
+    def __init__(self, name, size, seed=0):
+        line = random.Random(f"{name}{seed}").randbytes(36).hex().encode() + b"\r\n"
+        self.id = f"{name}@example.com"
+        self.body = (b".dot\r\n" + line * (size // len(line) + 1))[:size].rstrip(b"\r\n") + b"\r\n"
+        self.octets = (
+            f"From: alice@example.com\r\nDate: Tue, 24 Nov 2026 14:04:05 +0000\r\n"
+            f"Subject: {name}\r\nMessage-ID: <{self.id}>\r\n\r\n"
+        ).encode() + self.body
+        self.digest = digest(self.body)
+
+
+class Home:
+    """A home directory with a spool, and the mailer's commands in it."""
+
+    def __init__(self, subject, path, port):
+        self.subject, self.path, self.port = subject, pathlib.Path(path), port
+        self.path.mkdir(exist_ok=True)
+        self.environment = subject.environment(self.path, port)
+
+    def run(self, argv, octets=b"", wrapper=(), **more):
+        done = subprocess.run(
+            [*wrapper, *argv], input=octets, env=self.environment, capture_output=True, timeout=120, **more
+        )
+        return done.returncode
+
+    def put(self, message, recipients, wrapper=()):
+        return self.run(self.subject.put(self.path, self.port, recipients), message.octets, wrapper)
+
+    def send(self, message, recipients, wrapper=()):
+        return self.run(self.subject.send(self.path, self.port, recipients), message.octets, wrapper)
+
+    def flush(self, wrapper=()):
+        return self.run(self.subject.flush(self.path, self.port), b"", wrapper)
+
+    def leftovers(self):
+        """Names in the spool that should not be there once everything is delivered."""
+        found = []
+        for folder in ("queue", "corrupt", "dead"):
+            folder = self.path / "spool" / folder
+            found += [f"{folder.name}/{name}" for name in (os.listdir(folder) if folder.is_dir() else [])]
+        found += [name for name in os.listdir(self.path / "spool") if name.startswith(".tmp.")]
+        return found

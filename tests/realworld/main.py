@@ -1,0 +1,35 @@
+"""Runs inside the private namespaces: sets the lab up, runs the asked parts, prints the closing line."""
+
+import argparse
+import signal
+import sys
+
+import callers
+import compat
+import git_expectations
+import lab as laboratory
+import relays
+
+PARTS = {"relays": relays.run, "callers": callers.run, "compat": compat.run, "git": git_expectations.run}
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    for option in ("--client", "--cache", "--logs", "--match"):
+        parser.add_argument(option)
+    parser.add_argument("parts", nargs="+", choices=PARTS)
+    asked = parser.parse_args()
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+
+    report = laboratory.Report(asked.logs, asked.match)
+    lab = laboratory.Lab(asked.client, asked.cache, asked.logs)
+    for part in dict.fromkeys(asked.parts):
+        print(f"--- {part}", flush=True)
+        PARTS[part](lab, report)
+    if report.skipped:
+        print(f"({report.skipped} skipped)")
+    print(f"{report.passed} passed, {report.failed} failed", flush=True)
+    return 1 if report.failed or not report.passed else 0
+
+
+sys.exit(main())
