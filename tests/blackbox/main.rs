@@ -19,5 +19,6 @@ mod queueing;
 mod reading;
 mod security;
 mod servers;
+mod setup;
 mod support;
 mod support_tests;
