@@ -7,6 +7,7 @@ pub mod aliases;
 mod connection_keys;
 mod document;
 mod duration;
+pub mod editor;
 mod error;
 mod file;
 mod keys;

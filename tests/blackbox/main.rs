@@ -20,5 +20,6 @@ mod queueing;
 mod reading;
 mod security;
 mod servers;
+mod setup;
 mod support;
 mod support_tests;
