@@ -7,6 +7,8 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Own {
     Queue(QueueCommand),
+    /// Find out why mail does not go.
+    Doctor(Listing),
     /// The providers there are presets for, or all that is known of one.
     Providers(Option<String>),
 }
@@ -24,10 +26,10 @@ pub enum QueueCommand {
     Dead(DeadCommand),
 }
 
-/// In which form entries are listed.
+/// In which form things are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listing {
-    /// As mailq does.
+    /// For people.
     Text,
     Json,
 }
@@ -86,6 +88,8 @@ pub const COMMANDS: &[Command] = &[
         make: |given| given.some().map(|ids| dead(DeadCommand::Retry(ids))) },
     Command { name: "queue dead remove", arguments: "id ...", options: &[], help: "remove these for good",
         make: |given| given.some().map(|ids| dead(DeadCommand::Remove(ids))) },
+    Command { name: "doctor", arguments: "[--json]", options: &["json"], help: "find out why mail does not go, without sending any",
+        make: |given| given.listing().map(Own::Doctor) },
     Command { name: "providers", arguments: "[name]", options: &[], help: "list the providers known, or show one",
         make: |given| given.at_most_one().map(Own::Providers) },
 ];

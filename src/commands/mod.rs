@@ -6,6 +6,7 @@ mod courier;
 mod deposit;
 mod detach;
 mod dialogue;
+mod doctor;
 mod letter;
 mod list_queue;
 mod offer;
@@ -42,6 +43,7 @@ fn perform(process: &Process, invocation: Invocation) -> Result<Exit, Failed> {
         Invocation::Flush(selection, global) => run_queue::by_hand(process, &global, selection),
         Invocation::NewAliases(global) => verify::aliases(process, &global),
         Invocation::Own(Own::Queue(command), global) => queue::act(process, &global, command),
+        Invocation::Own(Own::Doctor(form), global) => doctor::examine(process, &global, form),
         Invocation::Own(Own::Providers(name), _) => providers::show(name.as_deref()),
         Invocation::Help(text) => {
             process::say(&text);

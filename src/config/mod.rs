@@ -15,6 +15,7 @@ mod paths;
 mod ports;
 pub mod presets;
 mod program;
+pub mod provenance;
 mod reader;
 mod secret_keys;
 

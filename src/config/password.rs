@@ -82,6 +82,14 @@ impl Secret {
         matches!(self, Secret::TokenCommand(_))
     }
 
+    /// The source itself, whatever is made of what it gives.
+    pub fn source(&self) -> &Secret {
+        match self {
+            Secret::AppPassword(source) => source.source(),
+            source => source,
+        }
+    }
+
     /// When the file that the secret is in last changed; 0 for other sources. For [`super::Account::digest`].
     pub(super) fn stamp(&self) -> i128 {
         match self {

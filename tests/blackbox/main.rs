@@ -7,10 +7,12 @@
     reason = "a test ends where something cannot go on, and makes its own files"
 )]
 
+mod doctor;
 mod envelope;
 mod errors;
 mod gmail;
 mod hygiene;
+mod injection;
 mod main_job;
 mod options;
 mod outcomes;
