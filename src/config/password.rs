@@ -99,6 +99,15 @@ impl Secret {
         }
     }
 
+    /// Whether a program is run for it.
+    pub(super) fn runs_program(&self) -> bool {
+        match self {
+            Secret::Command(_) | Secret::TokenCommand(_) => true,
+            Secret::AppPassword(source) => source.runs_program(),
+            Secret::Literal(_) | Secret::File(_) | Secret::Credential(_) => false,
+        }
+    }
+
     /// Whether the secret stands in the configuration file itself.
     pub(super) fn is_literal(&self) -> bool {
         match self {

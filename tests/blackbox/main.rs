@@ -13,6 +13,7 @@ mod errors;
 mod gmail;
 mod hygiene;
 mod imports;
+mod injection;
 mod main_job;
 mod options;
 mod outcomes;

@@ -54,7 +54,7 @@ class Mailchute:
         if not config.exists():
             config.write_text(
                 f'[accounts.test]\nhost = "127.0.0.1"\nport = {port}\ntls = "none"\nfrom = "alice@example.com"\n'
-                f'[spool]\ndirectory = "{home}/spool"\n'
+                '[spool]\ndirectory = "spool"\n'
             )
             config.chmod(0o600)
         return {"PATH": "/usr/bin:/bin", "HOME": str(home), "MAILCHUTE_CONFIG": str(config)}

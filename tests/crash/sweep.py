@@ -51,7 +51,7 @@ class Sweep:
         path = self.folder / "home"
         shutil.rmtree(path, ignore_errors=True)
         if template:
-            shutil.copytree(template, path)
+            shutil.copytree(template, path, symlinks=True)
         return Home(self.subject, path, self.relay.port)
 
     def complain(self, point, text):
