@@ -12,6 +12,7 @@ mod envelope;
 mod errors;
 mod gmail;
 mod hygiene;
+mod imports;
 mod injection;
 mod main_job;
 mod options;
