@@ -44,9 +44,8 @@ impl Parcel<'_> {
         Parcel { envelope: &entry.ticket().envelope, header, body, eight_bit: entry.eight_bit() }
     }
 
-    /// What lies in an open file that may not be an entry yet. When it is one, the file shares its lock: nothing else
-    /// may keep it open.
-    pub fn from_content(envelope: &Envelope, content: Region, shape: Shape) -> Parcel<'_> {
+    /// What lies in an open file that may not be an entry yet.
+    pub fn from_content<'a>(envelope: &'a Envelope, content: &Region, shape: Shape) -> Parcel<'a> {
         let header = content.part(0, shape.header);
         let body = content.part(shape.header, shape.body);
         Parcel { envelope, header, body, eight_bit: shape.eight_bit }
@@ -246,10 +245,10 @@ mod endpoints {
 }
 
 /// Shows the dialogue to a person who asked for it.
-struct Watcher(Verbosity);
+pub struct Watcher(Verbosity);
 
 impl Watcher {
-    fn new(verbosity: Verbosity) -> Watcher {
+    pub fn new(verbosity: Verbosity) -> Watcher {
         Watcher(verbosity)
     }
 }

@@ -13,6 +13,7 @@ use crate::config::{Config, Delivery};
 use crate::exit::Exit;
 use crate::log::{Event, Happening};
 use crate::mail::message::{self, Dots};
+use crate::mail::outcome::Outcome;
 use crate::process::Process;
 use crate::queue::conclude::{Tried, conclude};
 use crate::queue::settle::Caller;
@@ -56,7 +57,7 @@ pub fn send(process: &Process, request: Delivering) -> Result<Exit, Failed> {
     let mut filled = deposit::fill(opened, &letter.ticket, letter.header.clone(), &mut body)?;
     system::ignore_endings();
     let content = filled.keeper.content().map_err(Failed::system)?;
-    let parcel = Parcel::from_content(&letter.ticket.envelope, content, filled.shape);
+    let parcel = Parcel::from_content(&letter.ticket.envelope, &content, filled.shape);
     let committing = filled.keeper.commit(filled.shape);
     let delivery = mode(&request, &context.config);
     let caller = Waiting::new(if request.errors == ErrorMode::MailOnly { Caller::Gone } else { Caller::Waits });
@@ -67,9 +68,9 @@ pub fn send(process: &Process, request: Delivering) -> Result<Exit, Failed> {
             return Ok(Exit::Ok);
         }
         caller.left();
-        return attempt(&context, &request, &letter, spool.as_ref(), parcel, &Committing::done(Ok(entry)), &caller);
+        return attempt(&context, &request, &letter, spool.as_ref(), &parcel, &Committing::done(Ok(entry)), &caller);
     }
-    attempt(&context, &request, &letter, spool.as_ref(), parcel, &committing, &caller)
+    attempt(&context, &request, &letter, spool.as_ref(), &parcel, &committing, &caller)
 }
 
 /// Opens the connection while the disk makes the message durable, offers it, and settles what the relay said.
@@ -78,17 +79,17 @@ fn attempt(
     request: &Delivering,
     letter: &Letter,
     spool: Option<&Spool>,
-    parcel: Parcel,
+    parcel: &Parcel,
     committing: &Committing,
     caller: &Waiting,
 ) -> Result<Exit, Failed> {
     let courier = Courier::new(context);
     let offer = Offer { context, courier: &courier, spool };
-    let mut patience = patience(&context.config, &parcel, committing, caller);
+    let mut patience = patience(&context.config, parcel, committing, caller);
     let opened = offer.open(letter.account, &mut patience);
     let entry = committing.finish().inspect(|entry| queued(context, entry));
     let accounts = courier.with_fallbacks(letter.account);
-    let Some(offered) = offer.make(accounts, opened, &parcel, &mut patience) else { return Ok(Exit::Ok) };
+    let Some(offered) = offer.make(accounts, opened, parcel, &mut patience) else { return Ok(Exit::Ok) };
     let Offered { attempt, account, session } = offered;
     let entry = match entry {
         Ok(entry) => entry,
@@ -105,13 +106,11 @@ fn attempt(
         offer.mark(account, attempt.trouble.as_ref());
     }
     verdict::tell(&attempt, parcel.envelope, &id, &conclusion, request.errors);
-    // Before anything forks: a connection belongs to one process, and so does an entry that waits; what has its file
-    // open shares its lock.
-    drop((parcel, patience));
+    // Before anything forks: a connection belongs to one process.
     if let Some(session) = session {
         session.quit();
     }
-    if attempt.trouble.is_none() {
+    if attempt.trouble.is_none() && attempt.outcomes.iter().any(|outcome| matches!(outcome, Outcome::Accepted(_))) {
         run_queue::flush_behind(context, desk.spool);
     }
     Ok(conclusion.exit)

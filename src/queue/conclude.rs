@@ -99,11 +99,11 @@ pub fn conclude(desk: &Desk, mut entry: Entry, tried: Option<&Tried>, caller: Ca
 }
 
 fn record(desk: &Desk, entry: &mut Entry, tried: &Tried, now: Moment) {
-    let offered = tried.offered.iter().copied();
-    let outcomes: Vec<(usize, Outcome)> = offered.zip(tried.attempt.outcomes.iter().cloned()).collect();
-    let recorded = entry.record_all(&outcomes, now);
+    // All of it before anything is logged: a death between the relay's reply and its record is a message sent twice.
+    let outcomes = || tried.offered.iter().zip(&tried.attempt.outcomes);
+    let recorded = entry.record_all(outcomes().map(|(recipient, outcome)| (*recipient, outcome)), now);
     complain(desk, entry, recorded);
-    for (recipient, outcome) in &outcomes {
+    for (recipient, outcome) in outcomes() {
         let happening = match outcome {
             Outcome::Accepted(_) => Happening::Accepted,
             Outcome::Deferred(_) => Happening::Deferred,
@@ -175,6 +175,8 @@ fn leave(desk: &Desk, mut entry: Entry, then: Then, settlement: &Settlement, now
             let schedule = settlement.schedule;
             let kept = entry.sync();
             let noted = entry.reschedule(schedule.attempts, schedule.last, schedule.next, schedule.age);
+            // Before a child is started behind it, which would hold the claim as long as it runs.
+            entry.let_go();
             (kept.and(noted), Left::Queue)
         }
     };

@@ -129,15 +129,14 @@ pub fn relocate(from: &Directory, name: &str, to: &Directory, new_name: &str) ->
     sync_directory(from)
 }
 
-/// Writes a small file that is not there yet, or is worthless, durably.
+/// Writes a small file, durably; `AlreadyExists` when the name is taken.
 pub fn write(directory: &Arc<Directory>, name: &str, unique: &str, content: &[u8]) -> io::Result<()> {
     let mut new = Unnamed::create(directory, unique, Birth::Nameless)?;
     new.file.write_all_at(content, 0)?;
-    match publish(&mut new, directory, name) {
-        Ok(()) => Ok(()),
-        Err(Unpublished::Taken) => replace(directory, name, unique, content),
-        Err(Unpublished::Undone(error) | Unpublished::Doubtful(error)) => Err(error),
-    }
+    publish(&mut new, directory, name).map_err(|why| match why {
+        Unpublished::Taken => ErrorKind::AlreadyExists.into(),
+        Unpublished::Undone(error) | Unpublished::Doubtful(error) => error,
+    })
 }
 
 /// Puts a small file in the place of another, durably: a reader sees the old one or the new one.

@@ -7,17 +7,22 @@
     reason = "a test ends where something cannot go on, and makes its own files"
 )]
 
+mod doctor;
 mod envelope;
 mod errors;
 mod gmail;
 mod hygiene;
+mod imports;
+mod injection;
 mod main_job;
 mod options;
 mod outcomes;
 mod queueing;
 mod reading;
+mod secrets;
 mod security;
 mod servers;
+mod setup;
 mod support;
 mod support_tests;
 mod trust;

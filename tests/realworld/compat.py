@@ -103,7 +103,7 @@ def run(lab, report):
     cases = [case for case in cases if report.wants(f"compat {case.name}")]
     if not cases:
         return
-    names = {"mailchute": (Mailchute, "base", "sink.test"), "Postfix": (Postfix, "postfix", "sink-of-postfix.test"), "Sendmail": (Sendmail, "sendmail", "sink-of-sendmail.test")}
+    names = {"mailchute": (Mailchute, "base", "sink-of-mailchute.test"), "Postfix": (Postfix, "postfix", "sink-of-postfix.test"), "Sendmail": (Sendmail, "sendmail", "sink-of-sendmail.test")}
     implementations = {name: make(lab, root, ADDRESSES[host]) for name, (make, root, host) in names.items()}
     expected = read_expected()
     log = open(lab.logs / "compat.log", "w", errors="surrogateescape")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 HOST = "lab.example.net"
-ADDRESSES = {"postfix.test": "127.0.0.2", "exim.test": "127.0.0.3", "sink.test": "127.0.0.9", "sink-of-postfix.test": "127.0.0.10", "sink-of-sendmail.test": "127.0.0.11"}
+ADDRESSES = {"postfix.test": "127.0.0.2", "exim.test": "127.0.0.3", "sink.test": "127.0.0.9", "sink-of-git.test": "127.0.0.13", "sink-of-mailchute.test": "127.0.0.12", "sink-of-postfix.test": "127.0.0.10", "sink-of-sendmail.test": "127.0.0.11"}
 
 
 class Report:
