@@ -13,6 +13,7 @@ mod list_queue;
 mod offer;
 mod providers;
 mod queue;
+mod revive;
 mod run_queue;
 mod send;
 mod setup;

@@ -66,9 +66,9 @@ impl<'a> Offer<'a> {
                 }
                 Err(trouble) => (Attempt::failed(trouble, everyone.len()), None),
             };
-            let is_settled = attempt.trouble.is_none() || attempt.is_decided();
+            let is_over = !attempt.may_go_elsewhere();
             last = Some(Offered { attempt, account, session });
-            if is_settled {
+            if is_over {
                 break;
             }
         }

@@ -184,6 +184,17 @@ impl Attempt {
         self.outcomes.iter().any(|outcome| !matches!(outcome, Outcome::Deferred(_)))
     }
 
+    /// Whether another account may be offered the message at once: this one failed, and cannot have taken it. From
+    /// MAIL on, a connection that breaks leaves that open, for the message may be in the same flight.
+    pub fn may_go_elsewhere(&self) -> bool {
+        let undelivered = match &self.trouble {
+            None => false,
+            Some(Trouble::Held(_)) => true,
+            Some(Trouble::Waiting(failure)) => !matches!(failure.stage, Stage::Mail | Stage::Rcpt | Stage::Data),
+        };
+        undelivered && !self.is_decided()
+    }
+
     /// An attempt that ended before any recipient could be offered.
     pub fn failed(trouble: Trouble, recipients: usize) -> Attempt {
         let outcomes = vec![Outcome::Deferred(trouble.failure().clone()); recipients];

@@ -25,3 +25,4 @@ mod servers;
 mod setup;
 mod support;
 mod support_tests;
+mod trust;
