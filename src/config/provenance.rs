@@ -100,7 +100,15 @@ fn rows(account: &Account) -> Vec<Row> {
         row(&["tls-ca-file", "tls-fingerprint"], |_| false, Some(trust)),
         row(&["user"], |_| true, account.user.clone()),
         row(
-            &["password", "password-file", "password-command", "credential", "token-command"],
+            &[
+                "password",
+                "password-file",
+                "password-command",
+                "credential",
+                "netrc",
+                "git-credential",
+                "token-command",
+            ],
             |_| false,
             account.secret.as_ref().map(ToString::to_string),
         ),
