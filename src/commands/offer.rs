@@ -83,11 +83,11 @@ impl<'a> Offer<'a> {
         }
         let hold = spool.recall(&account.name).hold?;
         Some(Trouble::Held(Failure {
-            stage: Stage::Auth,
+            stage: Stage::Held,
             relay: format!("account {}", account.name),
             reply: None,
-            cause: format!("held since {}: {}", hold.since.rfc3339(), hold.reason),
-            hint: Some("mend it, then: mailchute queue flush".into()),
+            cause: format!("since {}: {}", hold.since.rfc3339(), hold.reason),
+            hint: Some("mailchute doctor names the cause; mailchute queue flush tries again".into()),
         }))
     }
 

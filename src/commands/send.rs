@@ -13,6 +13,7 @@ use crate::config::{Config, Delivery};
 use crate::exit::Exit;
 use crate::log::{Event, Happening};
 use crate::mail::message::{self, Dots};
+use crate::mail::outcome::Outcome;
 use crate::process::Process;
 use crate::queue::conclude::{Tried, conclude};
 use crate::queue::settle::Caller;
@@ -105,7 +106,7 @@ fn attempt(
         offer.mark(account, attempt.trouble.as_ref());
     }
     verdict::tell(&attempt, parcel.envelope, &id, &conclusion, request.errors);
-    if attempt.trouble.is_none() {
+    if attempt.trouble.is_none() && attempt.outcomes.iter().any(|outcome| matches!(outcome, Outcome::Accepted(_))) {
         run_queue::flush_behind(context, desk.spool);
     }
     if let Some(session) = session {

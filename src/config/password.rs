@@ -5,6 +5,7 @@ use super::netrc;
 use super::program::Program;
 use crate::diagnostic::Explain;
 use crate::exit::Exit;
+use crate::system;
 use nix::unistd::Uid;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -71,8 +72,9 @@ pub enum Secret {
 }
 
 impl Secret {
-    /// Fetches the secret now. Commands get 30 s and no terminal noise; their stderr is in the error.
+    /// Fetches the secret now, into memory that no other process may read. Commands get 30 s and no terminal noise; their stderr is in the error.
     pub fn fetch(&self) -> Result<Password, SecretError> {
+        system::hide_memory();
         match self {
             Secret::Literal(password) => Ok(password.clone()),
             Secret::File(path) => from_private_file(path),

@@ -84,6 +84,8 @@ pub enum Stage {
     Ehlo,
     StartTls,
     Tls,
+    /// Nothing was tried: the account waits for a person.
+    Held,
     /// The password source, before anything is sent.
     Secret,
     Auth,
@@ -102,6 +104,7 @@ impl fmt::Display for Stage {
             Stage::Ehlo => "EHLO",
             Stage::StartTls => "STARTTLS",
             Stage::Tls => "TLS",
+            Stage::Held => "held",
             Stage::Secret => "password",
             Stage::Auth => "AUTH",
             Stage::Mail => "MAIL FROM",

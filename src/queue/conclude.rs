@@ -165,6 +165,8 @@ fn leave(desk: &Desk, mut entry: Entry, then: Then, settlement: &Settlement, now
             let schedule = settlement.schedule;
             let kept = entry.sync();
             let noted = entry.reschedule(schedule.attempts, schedule.last, schedule.next, schedule.age);
+            // Before a child is started behind it, which would hold the claim as long as it runs.
+            entry.let_go();
             (kept.and(noted), Left::Queue)
         }
     };

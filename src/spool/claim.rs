@@ -108,6 +108,11 @@ pub fn lock(file: &File) -> io::Result<bool> {
     }
 }
 
+/// Unlocks a file for everyone who has it open through us; failing that, it is free when the last of them ends.
+pub fn unlock(file: &File) {
+    let _ = fs2::FileExt::unlock(file);
+}
+
 /// What must stay free for results of mail that is already ours to be recorded: 1 % of the disk, at most this.
 const FLOOR: u64 = 16 << 20;
 

@@ -19,6 +19,7 @@ mod options;
 mod outcomes;
 mod queueing;
 mod reading;
+mod secrets;
 mod security;
 mod servers;
 mod setup;
