@@ -187,11 +187,10 @@ fn an_account_that_does_not_exist_is_an_error_with_the_nearest_name() {
     assert!(finished.stderr.contains("did you mean \"test\"?"), "{}", finished.stderr);
 }
 
-/// Runs in a network namespace of its own, made by these commands; `None` where this machine does not allow that.
+/// Runs in a network namespace of its own, made by these commands; `None` where this machine does not allow it.
 fn examined_behind(preparation: &str, sandbox: &Sandbox) -> Option<Vec<Value>> {
     let allowed = std::process::Command::new("unshare").args(["-rn", "true"]).output();
     if !allowed.is_ok_and(|output| output.status.success()) {
-        eprintln!("note: no network namespaces here, broken networks of that kind are not tried");
         return None;
     }
     let shell = format!(
