@@ -58,8 +58,11 @@ pub fn send(process: &Process, request: Delivering) -> Result<Exit, Failed> {
     system::ignore_endings();
     let content = filled.keeper.content().map_err(Failed::system)?;
     let parcel = Parcel::from_content(&letter.ticket.envelope, content, filled.shape);
-    let committing = filled.keeper.commit(filled.shape);
     let delivery = mode(&request, &context.config);
+    let committing = match delivery {
+        DeliveryMode::Foreground => filled.keeper.commit(filled.shape),
+        DeliveryMode::Background | DeliveryMode::Queue => filled.keeper.commit_now(filled.shape),
+    };
     let caller = Waiting::new(if request.errors == ErrorMode::MailOnly { Caller::Gone } else { Caller::Waits });
     if delivery != DeliveryMode::Foreground && committing.is_safe() {
         let entry = committing.finish()?;
