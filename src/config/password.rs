@@ -4,6 +4,7 @@ use super::file;
 use super::program::Program;
 use crate::diagnostic::Explain;
 use crate::exit::Exit;
+use crate::system;
 use nix::unistd::Uid;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -62,8 +63,9 @@ pub enum Secret {
 }
 
 impl Secret {
-    /// Fetches the secret now. Commands get 30 s and no terminal noise; their stderr is in the error.
+    /// Fetches the secret now, into memory that no other process may read. Commands get 30 s and no terminal noise; their stderr is in the error.
     pub fn fetch(&self) -> Result<Password, SecretError> {
+        system::hide_memory();
         match self {
             Secret::Literal(password) => Ok(password.clone()),
             Secret::File(path) => from_private_file(path),
@@ -96,6 +98,15 @@ impl Secret {
             Secret::File(path) | Secret::Credential(path) => file::stamp(path),
             Secret::AppPassword(source) => source.stamp(),
             Secret::Literal(_) | Secret::Command(_) | Secret::TokenCommand(_) => 0,
+        }
+    }
+
+    /// Whether a program is run for it.
+    pub(super) fn runs_program(&self) -> bool {
+        match self {
+            Secret::Command(_) | Secret::TokenCommand(_) => true,
+            Secret::AppPassword(source) => source.runs_program(),
+            Secret::Literal(_) | Secret::File(_) | Secret::Credential(_) => false,
         }
     }
 
