@@ -10,6 +10,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The world as this process found it.
 #[derive(Clone, Debug)]
@@ -53,9 +54,10 @@ impl Process {
             return Err(Exit::Config);
         }
         system::tame_signals();
+        std::panic::set_hook(Box::new(|fault| own_fault(&fault.to_string())));
         nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
         let environment: HashMap<OsString, OsString> = world::environment();
-        if !environment.contains_key(OsStr::new("LISTEN_FDS")) {
+        if !has_sockets_from_systemd(&environment) {
             system::close_from(3);
         }
         let mut arguments = world::arguments();
@@ -122,6 +124,20 @@ pub fn complain(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
+static MESSAGE_IS_SAFE: AtomicBool = AtomicBool::new(false);
+
+/// From now on the message is ours to deliver: not even a fault in the program may tell the caller otherwise.
+pub fn message_is_safe() {
+    MESSAGE_IS_SAFE.store(true, Ordering::SeqCst);
+}
+
+/// Ends a process in which something has happened that cannot happen.
+fn own_fault(words: &str) {
+    complain(&format!("mailchute: a fault in mailchute itself: {}\n", words.replace('\n', " ")));
+    let exit = if MESSAGE_IS_SAFE.load(Ordering::SeqCst) { Exit::Ok } else { Exit::Software };
+    system::leave(exit.code());
+}
+
 /// Ends the process with a status.
 #[allow(clippy::disallowed_methods, reason = "the one place that ends the process")]
 pub fn end(code: i32) -> ! {
@@ -139,6 +155,12 @@ mod world {
     pub fn arguments() -> std::env::ArgsOs {
         std::env::args_os()
     }
+}
+
+/// Whether descriptors from 3 up are ours (sd_listen_fds(3)). A variable that was meant for the caller is not.
+fn has_sockets_from_systemd(environment: &HashMap<OsString, OsString>) -> bool {
+    let meant_for = environment.get(OsStr::new("LISTEN_PID")).and_then(|pid| pid.to_str()?.parse().ok());
+    environment.contains_key(OsStr::new("LISTEN_FDS")) && meant_for == Some(std::process::id())
 }
 
 fn basename(program: &OsStr) -> String {

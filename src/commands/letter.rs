@@ -159,16 +159,30 @@ pub fn compose<'a>(context: &'a Context, asked: Asked, header: Header) -> Result
     // Before bare names are completed, which hides that they are local. What it makes of the reverse-path matters even
     // if another account will send in the end: the bounce must reach somebody.
     let (envelope, header) = route::identify(config, account, &context.hosts, envelope, header);
-    let header = complete(context, &asked, account, &envelope, header, created);
-    let message_id = header.first("Message-ID").map(|field| field.text()).unwrap_or_default();
-    let ticket = Ticket {
-        envelope,
-        account: context.global.account.clone(),
-        uid: context.process.caller.uid,
-        created,
-        message_id,
-    };
+    let (ticket, header) = seal(context, &asked, account.from.as_ref(), envelope, header, created);
     Ok(Letter { ticket, header, account })
+}
+
+/// As much of a letter as can be had without an account, for a person to send later: bare names stand for this
+/// host's. `None` when there is nobody to send it to.
+pub fn without_account(context: &Context, asked: Asked, header: Header) -> Option<(Ticket, Header)> {
+    let here = |addressee: &Addressee| match addressee {
+        Addressee::Mailbox(mailbox) => Some(mailbox.clone()),
+        Addressee::Local(name) => Mailbox::parse(&format!("{name}@{}", context.config.domain)).ok(),
+    };
+    let recipients = asked.to.iter().filter_map(|wanted| {
+        let (notify, original) = (wanted.notify, wanted.original.clone());
+        Some(Recipient { notify, original, ..Recipient::new(here(&wanted.addressee)?) })
+    });
+    let sender = match &asked.sender {
+        Some(sender) => sender.as_ref().and_then(here),
+        None => context.process.caller.login.clone().and_then(|login| here(&Addressee::Local(login))),
+    };
+    let reverse_path = sender.map_or(ReversePath::Null, ReversePath::Mailbox);
+    let mut envelope = Envelope::new(reverse_path, recipients.collect())?;
+    envelope.ret = asked.ret;
+    envelope.envid.clone_from(&asked.envid);
+    Some(seal(context, &asked, None, envelope, header, Moment::now()))
 }
 
 /// Whom one addressee stands for.
@@ -189,19 +203,20 @@ fn expand(context: &Context, account: &Account, wanted: &Wanted, aliases: Aliase
     Ok(recipients)
 }
 
-fn complete(
+/// Makes the header complete, and takes down what belongs to it.
+fn seal(
     context: &Context,
     asked: &Asked,
-    account: &Account,
-    envelope: &Envelope,
+    usual_from: Option<&Mailbox>,
+    envelope: Envelope,
     header: Header,
     now: Moment,
-) -> Header {
+) -> (Ticket, Header) {
     let caller = &context.process.caller;
     let login = caller.login.clone().unwrap_or_else(|| format!("uid{}", caller.uid));
     let from = match envelope.reverse_path() {
         ReversePath::Mailbox(mailbox) => mailbox.to_string(),
-        ReversePath::Null => match &account.from {
+        ReversePath::Null => match usual_from {
             Some(from) => from.to_string(),
             None => format!("{login}@{}", context.config.domain),
         },
@@ -216,5 +231,8 @@ fn complete(
         unique: &format!("{:x}.{:x}", now.0, std::process::id()),
         qualify: (asked.names == Names::Complete).then_some(context.config.domain.as_str()),
     };
-    compose::compose(header, &defaults)
+    let header = compose::compose(header, &defaults);
+    let message_id = header.first("Message-ID").map(|field| field.text()).unwrap_or_default();
+    let account = context.global.account.clone();
+    (Ticket { envelope, account, uid: caller.uid, created: now, message_id }, header)
 }

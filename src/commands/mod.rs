@@ -7,13 +7,16 @@ mod deposit;
 mod detach;
 mod dialogue;
 mod doctor;
+mod import;
 mod letter;
 mod list_queue;
 mod offer;
 mod providers;
 mod queue;
+mod revive;
 mod run_queue;
 mod send;
+mod setup;
 mod smtp;
 mod verdict;
 mod verify;
@@ -43,6 +46,8 @@ fn perform(process: &Process, invocation: Invocation) -> Result<Exit, Failed> {
         Invocation::Flush(selection, global) => run_queue::by_hand(process, &global, selection),
         Invocation::NewAliases(global) => verify::aliases(process, &global),
         Invocation::Own(Own::Queue(command), global) => queue::act(process, &global, command),
+        Invocation::Own(Own::Setup(wishes), global) => setup::set_up(process, &global, &wishes),
+        Invocation::Own(Own::Import(wishes), global) => import::import(process, &global, &wishes),
         Invocation::Own(Own::Doctor(form), global) => doctor::examine(process, &global, form),
         Invocation::Own(Own::Providers(name), _) => providers::show(name.as_deref()),
         Invocation::Help(text) => {

@@ -11,6 +11,7 @@ use crate::mail::message::{self, Dots};
 use crate::process::{self, Process};
 use crate::server::{Session, Settings, Transaction};
 use crate::spool::QueueId;
+use std::collections::HashSet;
 use std::io::{self, BufReader, Read};
 use std::time::Duration;
 
@@ -18,6 +19,9 @@ use std::time::Duration;
 const IDLE: Duration = Duration::from_secs(3600);
 /// How long to wait for another message before those that have come are submitted, over one connection.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// How many messages to wait with at most, when the client never pauses.
+const TOGETHER: usize = 50;
 
 /// Speaks SMTP until the client has enough.
 ///
@@ -31,29 +35,31 @@ pub fn serve(process: &Process, request: Delivering) -> Result<Exit, Failed> {
     let session = Session::new(Settings { host: process.host.clone(), max_size });
     let mut dialogue = Dialogue::new(session, io::stdin(), io::stdout());
     let submits = send::mode(&request, &context.config) != DeliveryMode::Queue;
-    let mut unsent = false;
+    let mut unsent = HashSet::new();
     loop {
-        let patience = if unsent { PAUSE } else { IDLE };
+        let patience = if unsent.is_empty() { IDLE } else { PAUSE };
         match dialogue.next_message(patience) {
             Ok(Some(transaction)) => match keep(&context, transaction, &mut dialogue) {
                 Ok(id) => {
                     dialogue.accepted(id.as_str());
-                    unsent = submits;
+                    if submits {
+                        unsent.insert(id);
+                    }
+                    if unsent.len() >= TOGETHER {
+                        submit(&context, &mut unsent);
+                    }
                 }
                 Err(failed) => dialogue.failed(&failed.reason(), persistence(failed.exit())),
             },
-            Err(error) if error.kind() == io::ErrorKind::TimedOut && unsent => {
-                flush(&context);
-                unsent = false;
+            Err(error) if error.kind() == io::ErrorKind::TimedOut && !unsent.is_empty() => {
+                submit(&context, &mut unsent);
             }
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                 dialogue.give_up();
                 return Ok(Exit::Ok);
             }
             ended => {
-                if unsent {
-                    flush(&context);
-                }
+                submit(&context, &mut unsent);
                 return Ok(if ended.is_err() || dialogue.is_cut() { Exit::IoErr } else { Exit::Ok });
             }
         }
@@ -88,9 +94,11 @@ fn asked(transaction: Transaction) -> Asked {
     }
 }
 
-fn flush(context: &Context) {
-    if let Ok(spool) = context.spool() {
-        run_queue::flush_behind(context, &spool);
+fn submit(context: &Context, unsent: &mut HashSet<QueueId>) {
+    if !unsent.is_empty()
+        && let Ok(spool) = context.spool()
+    {
+        run_queue::send_behind(context, &spool, std::mem::take(unsent));
     }
 }
 

@@ -2,6 +2,7 @@
 //! in place, in blocks that are there already, so that it works on a full disk; what must survive a power cut says so.
 
 use super::Spool;
+use super::claim;
 use super::durable;
 use super::layout::{BLOCK, Layout};
 use super::progress::{Progress, State, Status};
@@ -94,10 +95,13 @@ impl Entry {
     }
 
     /// Records what became of several recipients in one write: what one reply decided is known of all or of none.
-    pub fn record_all(&mut self, outcomes: &[(usize, Outcome)], now: Moment) -> io::Result<()> {
-        let changes: Vec<(usize, Status)> =
-            outcomes.iter().map(|(recipient, outcome)| (*recipient, Status::after(outcome, now))).collect();
-        self.change(&changes)
+    pub fn record_all<'a>(
+        &mut self,
+        outcomes: impl Iterator<Item = (usize, &'a Outcome)>,
+        now: Moment,
+    ) -> io::Result<()> {
+        let changes = outcomes.map(|(recipient, outcome)| (recipient, Status::after(outcome, now)));
+        self.change(&changes.collect::<Vec<_>>())
     }
 
     /// Records a state of a recipient, as [`Entry::record`] does: for one that has expired.
@@ -181,6 +185,11 @@ impl Entry {
         Ok(Some(self))
     }
 
+    /// Ends the claim at once, also where a region or a child still shares the open file.
+    pub fn let_go(self) {
+        claim::unlock(&self.file);
+    }
+
     /// Removes it. Durable with the next [`Spool::sync`], one for all entries of a connection: what a power cut
     /// brings back before is at worst sent twice.
     pub fn remove(self) -> io::Result<()> {
@@ -243,13 +252,25 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_let_go_is_free_although_its_file_is_still_open() {
+        let room = Room::make();
+        let id = room.deposit(1);
+        let entry = room.claim(&id);
+        let shared = entry.body();
+        assert!(matches!(room.spool.claim(&id), Ok(Claim::Busy)));
+        entry.let_go();
+        assert!(matches!(room.spool.claim(&id), Ok(Claim::Mine(_))));
+        drop(shared);
+    }
+
+    #[test]
     fn what_is_recorded_outlives_the_process() {
         let room = Room::make();
         let id = room.deposit(3);
         let mut entry = room.claim(&id);
         let refused = [(2, Outcome::Rejected(failure(550))), (1, Outcome::Deferred(failure(451)))];
         entry.record(0, &accepted(), NOW).unwrap();
-        entry.record_all(&refused, NOW).unwrap();
+        entry.record_all(refused.iter().map(|(index, outcome)| (*index, outcome)), NOW).unwrap();
         entry.reschedule(1, NOW, NOW.after(Duration::from_secs(60)), Duration::from_secs(9)).unwrap();
         let entry = entry.settle().unwrap().expect("one is still pending");
         let before = entry.progress().clone();

@@ -109,7 +109,8 @@ impl Opening<'_> {
             let hint = "set password-command, password-file or another source of the password";
             return Err(self.held(Stage::Secret, "the account has a user but no password".into(), Some(hint.into())));
         };
-        let password = source.fetch().map_err(|error| self.held(Stage::Secret, error.to_string(), None))?;
+        let password =
+            source.fetch().map_err(|error| self.held(Stage::Secret, error.to_string(), error.hint.clone()))?;
         Ok(tidied(password.expose(), &self.endpoint.host))
     }
 

@@ -102,7 +102,7 @@ fn attempt(spool: &Spool, mut entry: Entry, session: &mut Option<Session>, port:
         }
         let now = Moment::now();
         let outcomes = session.as_mut().unwrap().submit(&entry, &pending)?;
-        entry.record_all(&outcomes, now)?;
+        entry.record_all(outcomes.iter().map(|(index, outcome)| (*index, outcome)), now)?;
         let progress = entry.progress();
         let attempts = progress.attempts + 1;
         if !progress.finished() {

@@ -54,7 +54,7 @@ class Mailchute:
         if not config.exists():
             config.write_text(
                 f'[accounts.test]\nhost = "127.0.0.1"\nport = {port}\ntls = "none"\nfrom = "alice@example.com"\n'
-                f'[spool]\ndirectory = "{home}/spool"\n'
+                '[spool]\ndirectory = "spool"\n'
             )
             config.chmod(0o600)
         return {"PATH": "/usr/bin:/bin", "HOME": str(home), "MAILCHUTE_CONFIG": str(config)}
@@ -98,6 +98,8 @@ class Home:
     def leftovers(self):
         """Names in the spool that should not be there once everything is delivered."""
         found = []
+        if not (self.path / "spool").is_dir():
+            return found
         for folder in ("queue", "corrupt", "dead"):
             folder = self.path / "spool" / folder
             found += [f"{folder.name}/{name}" for name in (os.listdir(folder) if folder.is_dir() else [])]
