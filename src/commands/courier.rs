@@ -44,8 +44,9 @@ impl Parcel<'_> {
         Parcel { envelope: &entry.ticket().envelope, header, body, eight_bit: entry.eight_bit() }
     }
 
-    /// What lies in an open file that may not be an entry yet.
-    pub fn from_content<'a>(envelope: &'a Envelope, content: &Region, shape: Shape) -> Parcel<'a> {
+    /// What lies in an open file that may not be an entry yet. When it is one, the file shares its lock: nothing else
+    /// may keep it open.
+    pub fn from_content(envelope: &Envelope, content: Region, shape: Shape) -> Parcel<'_> {
         let header = content.part(0, shape.header);
         let body = content.part(shape.header, shape.body);
         Parcel { envelope, header, body, eight_bit: shape.eight_bit }

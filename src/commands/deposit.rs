@@ -62,6 +62,14 @@ impl Keeper {
         }
     }
 
+    /// Makes the message durable, for a caller with nothing else to do meanwhile.
+    pub fn commit_now(self, shape: Shape) -> Committing {
+        Committing::done(match self {
+            Keeper::Draft(draft) => draft.commit(shape),
+            Keeper::Memory(_, error) => Err(error),
+        })
+    }
+
     /// Takes what a draft could not write to its disk, and goes on in memory.
     fn fall_back(&mut self, error: io::Error) -> io::Result<()> {
         let Keeper::Draft(draft) = self else { return Err(error) };

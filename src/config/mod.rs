@@ -11,6 +11,7 @@ pub mod editor;
 mod error;
 mod file;
 mod keys;
+mod netrc;
 pub mod password;
 mod paths;
 mod ports;

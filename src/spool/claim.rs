@@ -109,6 +109,11 @@ pub fn lock(file: &File) -> io::Result<bool> {
     }
 }
 
+/// Unlocks a file for everyone who has it open through us; failing that, it is free when the last of them ends.
+pub fn unlock(file: &File) {
+    let _ = fs2::FileExt::unlock(file);
+}
+
 /// The turn to look through the whole queue unasked; ends when the last process that shares it is gone.
 #[derive(Debug)]
 pub struct Turn(#[allow(dead_code, reason = "held for its lock")] File);
@@ -116,11 +121,6 @@ pub struct Turn(#[allow(dead_code, reason = "held for its lock")] File);
 /// The turn, unless another process has it.
 pub fn turn(file: File) -> io::Result<Option<Turn>> {
     Ok(lock(&file)?.then_some(Turn(file)))
-}
-
-/// Unlocks a file for everyone who has it open through us; failing that, it is free when the last of them ends.
-pub fn unlock(file: &File) {
-    let _ = fs2::FileExt::unlock(file);
 }
 
 /// What must stay free for results of mail that is already ours to be recorded: 1 % of the disk, at most this.
