@@ -11,7 +11,7 @@ HOME = ROOT / "tests/fuzz"
 
 
 def campaign(_binary, _folder, full):
-    if not shutil.which("cargo-fuzz"):
+    if not shutil.which("cargo-fuzz") or not shutil.which("rustup"):
         return "no cargo-fuzz: cargo install cargo-fuzz --locked", []
     toolchains = subprocess.run(["rustup", "toolchain", "list"], capture_output=True, text=True).stdout
     if "nightly" not in toolchains:
