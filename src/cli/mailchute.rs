@@ -154,7 +154,7 @@ fn help_for(words: &[OsString]) -> Result<Invocation, UsageError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{DeadCommand, Listing, Own, QueueCommand, Removal};
+    use super::super::{DeadCommand, Listing, Own, QueueCommand, Removal, Role};
     use super::*;
     use std::time::Duration;
 
@@ -195,6 +195,10 @@ mod tests {
             assert_eq!(own(line), Own::Queue(expected), "{line}");
         }
         assert_eq!(own("providers"), Own::Providers(None));
+        let roles = [("serve", Role::Both), ("serve --accept", Role::Accept), ("serve --send", Role::Send)];
+        for (line, role) in roles {
+            assert_eq!(own(line), Own::Serve(role));
+        }
         assert_eq!(own("providers gmail"), Own::Providers(Some("gmail".into())));
     }
 
@@ -217,7 +221,8 @@ mod tests {
         let cases = [
             ("", "no command"),
             ("qeue", "unknown command \"qeue\""),
-            ("serve", "unknown command \"serve\""),
+            ("serve --accept --send", "usage: mailchute serve [--accept | --send]"),
+            ("serve now", "usage: mailchute serve [--accept | --send]"),
             ("queue frobnicate", "unknown command \"queue frobnicate\""),
             ("queue show", "usage: mailchute queue show id"),
             ("queue show a b", "usage: mailchute queue show id"),

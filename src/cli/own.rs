@@ -9,6 +9,17 @@ pub enum Own {
     Queue(QueueCommand),
     /// The providers there are presets for, or all that is known of one.
     Providers(Option<String>),
+    /// Take mail of local users and send it.
+    Serve(Role),
+}
+
+/// Which half of the spooler a process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It takes mail, and starts another that sends.
+    Both,
+    Accept,
+    Send,
 }
 
 /// What to do with the queue. Ids are as typed and not empty lists.
@@ -88,6 +99,9 @@ pub const COMMANDS: &[Command] = &[
         make: |given| given.some().map(|ids| dead(DeadCommand::Remove(ids))) },
     Command { name: "providers", arguments: "[name]", options: &[], help: "list the providers known, or show one",
         make: |given| given.at_most_one().map(Own::Providers) },
+    Command { name: "serve", arguments: "[--accept | --send]", options: &["accept", "send"],
+        help: "take mail of local users and send it; or do one of the two",
+        make: |given| given.role().map(Own::Serve) },
 ];
 
 fn dead(command: DeadCommand) -> Own {
@@ -129,6 +143,16 @@ impl Given {
     fn listing(self) -> Option<Listing> {
         let listing = if self.options.is_empty() { Listing::Text } else { Listing::Json };
         self.nothing().map(|()| listing)
+    }
+
+    fn role(self) -> Option<Role> {
+        let role = match self.options.as_slice() {
+            [] => Role::Both,
+            [("accept", _)] => Role::Accept,
+            [("send", _)] => Role::Send,
+            _ => return None,
+        };
+        self.nothing().map(|()| role)
     }
 
     fn removal(self) -> Option<Removal> {

@@ -6,6 +6,7 @@ mod courier;
 mod deposit;
 mod detach;
 mod dialogue;
+mod handover;
 mod letter;
 mod list_queue;
 mod offer;
@@ -13,7 +14,9 @@ mod providers;
 mod queue;
 mod run_queue;
 mod send;
+mod serve;
 mod smtp;
+mod taking;
 mod verdict;
 mod verify;
 
@@ -43,6 +46,7 @@ fn perform(process: &Process, invocation: Invocation) -> Result<Exit, Failed> {
         Invocation::NewAliases(global) => verify::aliases(process, &global),
         Invocation::Own(Own::Queue(command), global) => queue::act(process, &global, command),
         Invocation::Own(Own::Providers(name), _) => providers::show(name.as_deref()),
+        Invocation::Own(Own::Serve(role), global) => serve::serve(process, &global, role),
         Invocation::Help(text) => {
             process::say(&text);
             Ok(Exit::Ok)
@@ -63,6 +67,12 @@ impl Failed {
     /// The status it ends the process with.
     pub fn exit(&self) -> Exit {
         self.0.exit()
+    }
+
+    /// What went wrong and what to do, on one line, for somebody at the other end of a connection.
+    pub fn told(&self) -> String {
+        let hints = self.0.hints();
+        std::iter::once(self.reason()).chain(hints).collect::<Vec<String>>().join("; ")
     }
 
     /// What went wrong, on one line.

@@ -53,7 +53,7 @@ fn show(context: &Context, id: &str) -> Result<Exit, Failed> {
     let spool = context.spool()?;
     let id = QueueId::parse(id).ok_or_else(|| Unmet::NoSuch(id.to_owned()))?;
     for place in [Place::Queue, Place::Dead] {
-        let row = list_queue::row(context, &spool, place, &id, &spool.claimed());
+        let row = list_queue::row(context, &spool, place, &id, None, &spool.claimed());
         let (Some(row), Some(peek)) = (row, spool.peek_in(place, &id)?) else { continue };
         let header = read_header(&peek.header).map_err(Failed::system)?;
         process::say(&listing::show(&row, &header, Moment::now()));

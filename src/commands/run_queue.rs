@@ -2,7 +2,7 @@
 
 use super::context::Context;
 use super::courier::Courier;
-use super::{Failed, detach};
+use super::{Failed, detach, handover};
 use crate::cli::{self, Global};
 use crate::exit::Exit;
 use crate::process::{self, Process};
@@ -11,6 +11,7 @@ use crate::queue::run::{Run, Selection, Tally};
 use crate::spool::Spool;
 use crate::system::{self, Side};
 use std::io::IsTerminal;
+use std::sync::atomic::AtomicBool;
 
 /// Tries everything chosen that no person has put on hold; success even when all of it still waits.
 ///
@@ -18,6 +19,9 @@ use std::io::IsTerminal;
 /// The configuration or the spool cannot be used.
 pub fn by_hand(process: &Process, global: &Global, selection: cli::Selection) -> Result<Exit, Failed> {
     let context = Context::load(process, global)?;
+    if let Some(spooler) = handover::spooler(&context) {
+        return handover::flush(&spooler, &selection);
+    }
     let selection = match selection {
         cli::Selection::All => Selection::All,
         cli::Selection::Id(text) => Selection::Id(text),
@@ -45,6 +49,20 @@ pub fn flush_behind(context: &Context, spool: &Spool) {
 /// # Errors
 /// The queue cannot be listed.
 pub fn run(context: &Context, spool: &Spool, selection: &Selection, occasion: Occasion) -> Result<Tally, Failed> {
+    run_until(context, spool, selection, occasion, &AtomicBool::new(false))
+}
+
+/// Goes once through the queue, but begins no message any more once `stop` is true.
+///
+/// # Errors
+/// The queue cannot be listed.
+pub fn run_until(
+    context: &Context,
+    spool: &Spool,
+    selection: &Selection,
+    occasion: Occasion,
+    stop: &AtomicBool,
+) -> Result<Tally, Failed> {
     let courier = Courier::new(context);
     let watch: &(dyn Fn(&Tally) + Sync) = if std::io::stderr().is_terminal() { &bar } else { &|_| {} };
     let run = Run {
@@ -54,6 +72,7 @@ pub fn run(context: &Context, spool: &Spool, selection: &Selection, occasion: Oc
         occasion,
         keep_dead: context.config.queue.keep_dead,
         watch,
+        stop,
     };
     Ok(run.once()?)
 }

@@ -17,6 +17,7 @@ mod outcomes;
 mod queueing;
 mod reading;
 mod security;
+mod serve;
 mod servers;
 mod support;
 mod support_tests;

@@ -22,6 +22,7 @@ use crate::spool::{Claim, Entry, Peek, Progress, QueueId, SpoolError, State, Tic
 use board::{Assigned, Job};
 use floor::Floor;
 use judge::{Link, Verdict, judge, untouched};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, Scope};
 use std::time::{Duration, Instant};
 
@@ -62,6 +63,8 @@ pub struct Run<'a> {
     pub keep_dead: Duration,
     /// Hears of each message that is done; for a bar on a terminal.
     pub watch: &'a (dyn Fn(&Tally) + Sync),
+    /// Once it is true no further message is begun.
+    pub stop: &'a AtomicBool,
 }
 
 impl Run<'_> {
@@ -109,6 +112,9 @@ impl Run<'_> {
     }
 
     fn peek(&self, id: &QueueId) -> Option<Peek> {
+        if self.stops() {
+            return None;
+        }
         match self.desk.spool.peek(id) {
             Ok(peek) => peek,
             Err(error) => {
@@ -127,7 +133,14 @@ impl Run<'_> {
         }
     }
 
+    fn stops(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
     fn claim(&self, id: &QueueId) -> Option<Entry> {
+        if self.stops() {
+            return None;
+        }
         match self.desk.spool.claim(id) {
             Ok(Claim::Mine(entry)) => Some(entry).filter(|entry| self.wants(entry.progress())),
             Ok(Claim::Busy | Claim::Gone) => None,
