@@ -89,6 +89,16 @@ fn mailchute_explains_every_command() {
     same(explained.collect(), table.collect());
 }
 
+#[test]
+fn mailchute_explains_the_options_of_its_commands() {
+    let page = page("mailchute.1");
+    let option = |line: &str| line[".It Fl -".len()..].split(' ').next().unwrap().to_owned();
+    let explained = items(&page, ".It Fl -").into_iter().map(|(line, _)| option(line));
+    let with_options = COMMANDS.iter().filter(|command| command.arguments.ends_with("[options]"));
+    let table = with_options.flat_map(|command| command.options).map(|(name, _)| name.trim_end_matches('=').to_owned());
+    same(explained.collect(), table.collect());
+}
+
 /// A word of a synopsis as mdoc has it: `[--json]` is `Op Fl -json`.
 fn macros(word: &str) -> String {
     let inner = word.trim_matches(['[', ']']);

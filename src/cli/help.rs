@@ -37,6 +37,12 @@ pub(super) fn command(words: &[String]) -> String {
     };
     let mut text = String::from("usage:\n");
     commands(&mut text, COMMANDS.iter().filter(matches));
+    for command in COMMANDS.iter().filter(matches).filter(|command| command.arguments.ends_with("[options]")) {
+        text.push_str("\noptions:\n");
+        for (option, help) in command.options {
+            row(&mut text, &format!("--{}", option.replace('=', " x")), help);
+        }
+    }
     text
 }
 

@@ -121,8 +121,9 @@ fn take_row(words: &mut Vec<String>) -> Result<&'static Command, UsageError> {
 /// An option of a command, as its row writes it.
 fn option(row: &Command, name: &str) -> Result<&'static str, UsageError> {
     let bare = |option: &'static str| option.trim_end_matches('=');
-    let found = row.options.iter().copied().find(|option| bare(option) == name);
-    let known = row.options.iter().copied().map(bare).chain(["account", "config", "help"]);
+    let options = || row.options.iter().map(|(option, _)| *option);
+    let found = options().find(|option| bare(option) == name);
+    let known = options().map(bare).chain(["account", "config", "help"]);
     found.ok_or_else(|| UsageError::unknown_words(name, known))
 }
 
@@ -154,7 +155,7 @@ fn help_for(words: &[OsString]) -> Result<Invocation, UsageError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{DeadCommand, Listing, Own, QueueCommand, Removal, Role};
+    use super::super::{DeadCommand, Listing, Own, PasswordFrom, QueueCommand, Removal, Role, Setup};
     use super::*;
     use std::time::Duration;
 
@@ -194,6 +195,15 @@ mod tests {
         for (line, expected) in cases {
             assert_eq!(own(line), Own::Queue(expected), "{line}");
         }
+        assert_eq!(own("doctor --json"), Own::Doctor(Listing::Json));
+        assert_eq!(own("setup"), Own::Setup(Box::default()));
+        let wishes = Setup {
+            address: Some("me@x.org".into()),
+            port: Some(465),
+            password: PasswordFrom::Stdin,
+            ..Setup::default()
+        };
+        assert_eq!(own("setup me@x.org --port 465 --password-stdin"), Own::Setup(Box::new(wishes)));
         assert_eq!(own("providers"), Own::Providers(None));
         let roles = [("serve", Role::Both), ("serve --accept", Role::Accept), ("serve --send", Role::Send)];
         for (line, role) in roles {

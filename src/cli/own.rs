@@ -7,6 +7,10 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Own {
     Queue(QueueCommand),
+    /// Set up an account.
+    Setup(Box<Setup>),
+    /// Find out why mail does not go.
+    Doctor(Listing),
     /// The providers there are presets for, or all that is known of one.
     Providers(Option<String>),
     /// Take mail of local users and send it.
@@ -22,6 +26,32 @@ pub enum Role {
     Send,
 }
 
+/// What is known of an account that is to be set up; the rest is asked, when there is somebody to ask.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Setup {
+    pub address: Option<String>,
+    pub provider: Option<String>,
+    pub host: Option<String>,
+    pub port: Option<u16>,
+    pub user: Option<String>,
+    pub password: PasswordFrom,
+    pub root: Option<String>,
+    pub default: bool,
+    pub replace: bool,
+    pub test_mail: bool,
+    pub no_test: bool,
+}
+
+/// Where the password of a new account comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum PasswordFrom {
+    #[default]
+    Asked,
+    Stdin,
+    Command(String),
+    TokenCommand(String),
+}
+
 /// What to do with the queue. Ids are as typed and not empty lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum QueueCommand {
@@ -35,10 +65,10 @@ pub enum QueueCommand {
     Dead(DeadCommand),
 }
 
-/// In which form entries are listed.
+/// In which form things are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listing {
-    /// As mailq does.
+    /// For people.
     Text,
     Json,
 }
@@ -65,8 +95,9 @@ pub struct Command {
     pub name: &'static str,
     /// What stands behind them, as help and man page show it.
     pub arguments: &'static str,
-    /// The options it knows besides the global ones, without dashes; one that takes an argument ends in `=`.
-    pub options: &'static [&'static str],
+    /// The options it knows besides the global ones: without dashes, one that takes an argument ends in `=`; and a line
+    /// of help for each where `arguments` says `[options]`.
+    pub options: &'static [(&'static str, &'static str)],
     /// One line for help.
     pub help: &'static str,
     /// `None` for operands that do not fit.
@@ -76,7 +107,7 @@ pub struct Command {
 /// Every command, in the order of help.
 #[rustfmt::skip]
 pub const COMMANDS: &[Command] = &[
-    Command { name: "queue list", arguments: "[--json]", options: &["json"], help: "list what waits",
+    Command { name: "queue list", arguments: "[--json]", options: JSON, help: "list what waits",
         make: |given| given.listing().map(|listing| Own::Queue(QueueCommand::List(listing))) },
     Command { name: "queue show", arguments: "id", options: &[], help: "show an entry: envelope, attempts, header",
         make: |given| given.one().map(|id| Own::Queue(QueueCommand::Show(id))) },
@@ -88,20 +119,41 @@ pub const COMMANDS: &[Command] = &[
         make: |given| given.some().map(|ids| Own::Queue(QueueCommand::Hold(ids))) },
     Command { name: "queue release", arguments: "id ...", options: &[], help: "end a hold",
         make: |given| given.some().map(|ids| Own::Queue(QueueCommand::Release(ids))) },
-    Command { name: "queue remove", arguments: "id ... | --all | --older-than age", options: &["all", "older-than="],
+    Command { name: "queue remove", arguments: "id ... | --all | --older-than age", options: &[("all", ""), ("older-than=", "")],
         help: "remove entries without sending them; an age is 5d, 12h, 30m",
         make: |given| given.removal().map(|removal| Own::Queue(QueueCommand::Remove(removal))) },
-    Command { name: "queue dead list", arguments: "[--json]", options: &["json"], help: "list what was given up",
+    Command { name: "queue dead list", arguments: "[--json]", options: JSON, help: "list what was given up",
         make: |given| given.listing().map(|listing| dead(DeadCommand::List(listing))) },
     Command { name: "queue dead retry", arguments: "id ...", options: &[], help: "put these back into the queue",
         make: |given| given.some().map(|ids| dead(DeadCommand::Retry(ids))) },
     Command { name: "queue dead remove", arguments: "id ...", options: &[], help: "remove these for good",
         make: |given| given.some().map(|ids| dead(DeadCommand::Remove(ids))) },
+    Command { name: "setup", arguments: "[address] [options]", options: SETUP, help: "set up an account and try it",
+        make: |given| given.setup().map(|wishes| Own::Setup(Box::new(wishes))) },
+    Command { name: "doctor", arguments: "[--json]", options: JSON, help: "find out why mail does not go, without sending any",
+        make: |given| given.listing().map(Own::Doctor) },
     Command { name: "providers", arguments: "[name]", options: &[], help: "list the providers known, or show one",
         make: |given| given.at_most_one().map(Own::Providers) },
-    Command { name: "serve", arguments: "[--accept | --send]", options: &["accept", "send"],
+    Command { name: "serve", arguments: "[--accept | --send]", options: &[("accept", ""), ("send", "")],
         help: "take mail of local users and send it; or do one of the two",
         make: |given| given.role().map(Own::Serve) },
+];
+
+const JSON: &[(&str, &str)] = &[("json", "")];
+
+const SETUP: &[(&str, &str)] = &[
+    ("provider=", "take the preset of this provider"),
+    ("host=", "submit to this host"),
+    ("port=", "on this port; else 587, and 465 where a network blocks that"),
+    ("user=", "log in with this name"),
+    ("password-stdin", "read the password from standard input"),
+    ("password-command=", "keep no password, but the program that prints it"),
+    ("token-command=", "the program that prints an OAuth 2 access token"),
+    ("root=", "who gets mail for root; else the address"),
+    ("default", "make it the default account"),
+    ("replace", "replace the account of that name"),
+    ("test-mail", "send a test mail to the address"),
+    ("no-test", "write it without logging in"),
 ];
 
 fn dead(command: DeadCommand) -> Own {
@@ -162,5 +214,30 @@ impl Given {
             [(_, value)] => age::parse(value).and_then(|age| self.nothing().map(|()| Removal::OlderThan(age))),
             _ => None,
         }
+    }
+
+    fn setup(self) -> Option<Setup> {
+        let mut wishes = Setup::default();
+        for (option, value) in self.options {
+            match option {
+                "provider=" => wishes.provider = Some(value),
+                "host=" => wishes.host = Some(value),
+                "port=" => wishes.port = Some(value.parse().ok().filter(|port| *port > 0)?),
+                "user=" => wishes.user = Some(value),
+                "password-stdin" => wishes.password = PasswordFrom::Stdin,
+                "password-command=" => wishes.password = PasswordFrom::Command(value),
+                "token-command=" => wishes.password = PasswordFrom::TokenCommand(value),
+                "root=" => wishes.root = Some(value),
+                "default" => wishes.default = true,
+                "replace" => wishes.replace = true,
+                "test-mail" => wishes.test_mail = true,
+                _ => wishes.no_test = true,
+            }
+        }
+        if self.words.len() > 1 || wishes.test_mail && wishes.no_test {
+            return None;
+        }
+        wishes.address = self.words.into_iter().next();
+        Some(wishes)
     }
 }

@@ -255,10 +255,10 @@ mod endpoints {
 }
 
 /// Shows the dialogue to a person who asked for it.
-struct Watcher(Verbosity);
+pub struct Watcher(Verbosity);
 
 impl Watcher {
-    fn new(verbosity: Verbosity) -> Watcher {
+    pub fn new(verbosity: Verbosity) -> Watcher {
         Watcher(verbosity)
     }
 }

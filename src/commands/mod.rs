@@ -6,6 +6,7 @@ mod courier;
 mod deposit;
 mod detach;
 mod dialogue;
+mod doctor;
 mod handover;
 mod letter;
 mod list_queue;
@@ -15,6 +16,7 @@ mod queue;
 mod run_queue;
 mod send;
 mod serve;
+mod setup;
 mod smtp;
 mod taking;
 mod verdict;
@@ -45,6 +47,8 @@ fn perform(process: &Process, invocation: Invocation) -> Result<Exit, Failed> {
         Invocation::Flush(selection, global) => run_queue::by_hand(process, &global, selection),
         Invocation::NewAliases(global) => verify::aliases(process, &global),
         Invocation::Own(Own::Queue(command), global) => queue::act(process, &global, command),
+        Invocation::Own(Own::Setup(wishes), global) => setup::set_up(process, &global, &wishes),
+        Invocation::Own(Own::Doctor(form), global) => doctor::examine(process, &global, form),
         Invocation::Own(Own::Providers(name), _) => providers::show(name.as_deref()),
         Invocation::Own(Own::Serve(role), global) => serve::serve(process, &global, role),
         Invocation::Help(text) => {

@@ -50,7 +50,7 @@ fn card(preset: &Preset) -> String {
 
 /// A name that no preset has.
 #[derive(Debug)]
-struct Unknown(String);
+pub struct Unknown(pub String);
 
 impl fmt::Display for Unknown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -7,6 +7,7 @@ pub mod aliases;
 mod connection_keys;
 mod document;
 mod duration;
+pub mod editor;
 mod error;
 mod file;
 mod keys;
@@ -15,6 +16,7 @@ mod paths;
 mod ports;
 pub mod presets;
 mod program;
+pub mod provenance;
 mod reader;
 mod secret_keys;
 mod serve;
@@ -159,7 +161,11 @@ fn read(path: &Path, origin: Origin, around: &Surroundings) -> Result<Config, Co
     }
     let text = file.text().map_err(|error| unreadable(path, &error))?;
     let config = document::read(Source { file: path, text: &text }, origin, around)?;
-    if config.accounts.iter().filter_map(|account| account.secret.as_ref()).any(Secret::is_literal) {
+    let secrets = || config.accounts.iter().filter_map(|account| account.secret.as_ref());
+    if secrets().any(Secret::runs_program) && !file.is_owned_by(around.uid) {
+        return Err(refused("names a program to run and belongs to another user", "chown $(id -un)"));
+    }
+    if secrets().any(Secret::is_literal) {
         if !file.is_owned_by(around.uid) {
             return Err(refused("holds a password and belongs to another user", "chown $(id -un)"));
         }
@@ -224,6 +230,25 @@ mod tests {
         );
         let app = LITERAL.replace("host = \"x.org\"", "provider = \"gmail\"").replace("\"u\"", "\"u@gmail.com\"");
         assert!(read_file(&app, 0o604, Origin::Usual).is_err());
+    }
+
+    /// Only root can give a file away; for anyone else there is nothing to see here.
+    #[test]
+    fn a_file_of_another_user_may_not_name_programs() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        let program = LITERAL.replace("password = \"p\"", "password-command = \"/bin/pass\"");
+        for (text, good) in [("", true), (program.as_str(), false), (LITERAL, false)] {
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+            if std::os::unix::fs::chown(&path, Some(4711), None).is_err() {
+                return;
+            }
+            for origin in [Origin::Variable, Origin::Usual] {
+                let found = read(&path, origin, &Surroundings::sample());
+                assert_eq!(found.is_ok(), good, "{text} {origin:?}");
+            }
+        }
     }
 
     #[test]

@@ -82,12 +82,29 @@ impl Secret {
         matches!(self, Secret::TokenCommand(_))
     }
 
+    /// The source itself, whatever is made of what it gives.
+    pub fn source(&self) -> &Secret {
+        match self {
+            Secret::AppPassword(source) => source.source(),
+            source => source,
+        }
+    }
+
     /// When the file that the secret is in last changed; 0 for other sources. For [`super::Account::digest`].
     pub(super) fn stamp(&self) -> i128 {
         match self {
             Secret::File(path) | Secret::Credential(path) => file::stamp(path),
             Secret::AppPassword(source) => source.stamp(),
             Secret::Literal(_) | Secret::Command(_) | Secret::TokenCommand(_) => 0,
+        }
+    }
+
+    /// Whether a program is run for it.
+    pub(super) fn runs_program(&self) -> bool {
+        match self {
+            Secret::Command(_) | Secret::TokenCommand(_) => true,
+            Secret::AppPassword(source) => source.runs_program(),
+            Secret::Literal(_) | Secret::File(_) | Secret::Credential(_) => false,
         }
     }
 

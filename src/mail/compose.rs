@@ -46,14 +46,22 @@ const ADDRESSES: [&str; 10] = [
     "Resent-Cc",
 ];
 
+/// More octets than an address has (RFC 5321 section 4.5.3.1), and fewer than where a field's line is broken.
+const LONGEST_WORD: usize = 900;
+
 /// All recipients named in the header: To, Cc, Bcc; or, when one of Resent-To, Resent-Cc, Resent-Bcc is there, those.
-/// One that cannot be parsed fails the whole.
+/// One that cannot be parsed fails the whole, and so does a word so long that it had to be broken: its parts could pass
+/// for addresses that nobody wrote.
 pub fn recipients(header: &Header) -> Result<Vec<Addressee>, AddressError> {
     let resent = has_any(header, &RESENT_RECIPIENTS);
     let names = if resent { &RESENT_RECIPIENTS } else { &RECIPIENTS };
     let mut recipients = Vec::new();
     for field in header.fields().iter().filter(|field| names.iter().any(|name| field.is(name))) {
-        recipients.extend(find(field.folded_value())?.into_iter().map(|found| found.addressee));
+        let value = field.folded_value();
+        if value.split(|byte| byte.is_ascii_whitespace() || *byte == b',').any(|word| word.len() > LONGEST_WORD) {
+            return Err(AddressError::new(value, "longer than any address"));
+        }
+        recipients.extend(find(value)?.into_iter().map(|found| found.addressee));
     }
     Ok(recipients)
 }
@@ -215,5 +223,16 @@ mod tests {
             assert_eq!(named(header).unwrap(), expected, "{header:?}");
         }
         assert!(named("To: a@b\nCc: foo bar <\n").is_err());
+    }
+
+    #[test]
+    fn a_long_list_names_whom_it_names_and_a_long_word_nobody() {
+        let list: Vec<String> = (0..200).map(|number| format!("someone{number}@example.org")).collect();
+        for between in [",", ", ", ",\n\t"] {
+            assert_eq!(named(&format!("To:{}\n", list.join(between))).unwrap(), list.join(" "));
+        }
+        for start in 960..1000 {
+            assert!(named(&format!("To: {}bob@example.org\n", "a".repeat(start))).is_err());
+        }
     }
 }

@@ -89,9 +89,11 @@ pub fn conclude(desk: &Desk, mut entry: Entry, tried: Option<&Tried>, caller: Ca
 }
 
 fn record(desk: &Desk, entry: &mut Entry, tried: &Tried, now: Moment) {
-    for (recipient, outcome) in tried.offered.iter().zip(&tried.attempt.outcomes) {
-        let recorded = entry.record(*recipient, outcome, now);
-        complain(desk, entry, recorded);
+    // All of it before anything is logged: a death between the relay's reply and its record is a message sent twice.
+    let outcomes = || tried.offered.iter().zip(&tried.attempt.outcomes);
+    let recorded = entry.record_all(outcomes().map(|(recipient, outcome)| (*recipient, outcome)), now);
+    complain(desk, entry, recorded);
+    for (recipient, outcome) in outcomes() {
         let happening = match outcome {
             Outcome::Accepted(_) => Happening::Accepted,
             Outcome::Deferred(_) => Happening::Deferred,

@@ -35,7 +35,7 @@ pub enum Access {
 /// What stands under a name.
 #[derive(Debug)]
 pub enum Found {
-    /// A regular file of ours that nobody else can read.
+    /// A regular file of ours that nobody else can read; it may have lost its name since.
     Ours(File, Metadata),
     Nothing,
     /// Anything else; it is left alone.
@@ -109,9 +109,6 @@ impl Directory {
         }
         if found.mode() & 0o077 != 0 {
             return Ok(Found::Foreign("others can read or write it"));
-        }
-        if found.nlink() == 0 {
-            return Ok(Found::Nothing);
         }
         Ok(Found::Ours(file, found))
     }

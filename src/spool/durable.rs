@@ -12,7 +12,7 @@ use nix::sys::stat::{Mode, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, fdatasync, fsync, linkat, unlinkat};
 use std::fs::{DirBuilder, File};
 use std::io::{self, ErrorKind};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::Path;
 use std::sync::Arc;
@@ -69,7 +69,9 @@ impl Unnamed {
             return Ok(retry(|| linkat(AT_FDCWD, this.as_str(), directory, name, follow))?);
         };
         match retry(|| linkat(from, temporary, directory, name, AtFlags::empty())) {
-            Ok(()) => unlink(from, temporary)?,
+            // It has its name; the other one is tried again when it is dropped, and may stay.
+            Ok(()) if unlink(from, temporary).is_err() => return Ok(()),
+            Ok(()) => {}
             Err(Errno::EPERM | Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EMLINK) => {
                 // No hard links here. Two writers of one name cannot meet: new names are random, and a derived one
                 // is made only by who holds the lock of its original.
@@ -127,15 +129,14 @@ pub fn relocate(from: &Directory, name: &str, to: &Directory, new_name: &str) ->
     sync_directory(from)
 }
 
-/// Writes a small file that is not there yet, or is worthless, durably.
+/// Writes a small file, durably; `AlreadyExists` when the name is taken.
 pub fn write(directory: &Arc<Directory>, name: &str, unique: &str, content: &[u8]) -> io::Result<()> {
     let mut new = Unnamed::create(directory, unique, Birth::Nameless)?;
     new.file.write_all_at(content, 0)?;
-    match publish(&mut new, directory, name) {
-        Ok(()) => Ok(()),
-        Err(Unpublished::Taken) => replace(directory, name, unique, content),
-        Err(Unpublished::Undone(error) | Unpublished::Doubtful(error)) => Err(error),
-    }
+    publish(&mut new, directory, name).map_err(|why| match why {
+        Unpublished::Taken => ErrorKind::AlreadyExists.into(),
+        Unpublished::Undone(error) | Unpublished::Doubtful(error) => error,
+    })
 }
 
 /// Puts a small file in the place of another, durably: a reader sees the old one or the new one.
@@ -175,7 +176,11 @@ pub fn sync_content(file: &File) -> io::Result<()> {
 
 /// Puts the names of a directory on the disk.
 pub fn sync_directory(directory: &Directory) -> io::Result<()> {
-    match retry(|| fsync(directory)) {
+    sync_handle(directory)
+}
+
+fn sync_handle(directory: impl AsFd) -> io::Result<()> {
+    match retry(|| fsync(&directory)) {
         // Some network file systems cannot; their names are durable when the call that made them returns.
         Ok(()) | Err(Errno::EINVAL | Errno::EOPNOTSUPP) => Ok(()),
         Err(error) => Err(error.into()),
@@ -193,13 +198,11 @@ pub fn create_directories(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
-    // A directory above may be closed to us for reading; then there is no handle to sync.
     match File::open(above.unwrap_or(Path::new("."))) {
-        Ok(above) => match retry(|| fsync(&above)) {
-            Err(error @ (Errno::EIO | Errno::ENOSPC)) => Err(error.into()),
-            _ => Ok(()),
-        },
-        Err(_) => Ok(()),
+        Ok(above) => sync_handle(&above),
+        // Closed to us for reading; then there is no handle to sync.
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
+        Err(error) => Err(error),
     }
 }
 

@@ -94,10 +94,13 @@ impl Entry {
     }
 
     /// Records what became of several recipients in one write: what one reply decided is known of all or of none.
-    pub fn record_all(&mut self, outcomes: &[(usize, Outcome)], now: Moment) -> io::Result<()> {
-        let changes: Vec<(usize, Status)> =
-            outcomes.iter().map(|(recipient, outcome)| (*recipient, Status::after(outcome, now))).collect();
-        self.change(&changes)
+    pub fn record_all<'a>(
+        &mut self,
+        outcomes: impl Iterator<Item = (usize, &'a Outcome)>,
+        now: Moment,
+    ) -> io::Result<()> {
+        let changes = outcomes.map(|(recipient, outcome)| (recipient, Status::after(outcome, now)));
+        self.change(&changes.collect::<Vec<_>>())
     }
 
     /// Records a state of a recipient, as [`Entry::record`] does: for one that has expired.
@@ -249,7 +252,7 @@ mod tests {
         let mut entry = room.claim(&id);
         let refused = [(2, Outcome::Rejected(failure(550))), (1, Outcome::Deferred(failure(451)))];
         entry.record(0, &accepted(), NOW).unwrap();
-        entry.record_all(&refused, NOW).unwrap();
+        entry.record_all(refused.iter().map(|(index, outcome)| (*index, outcome)), NOW).unwrap();
         entry.reschedule(1, NOW, NOW.after(Duration::from_secs(60)), Duration::from_secs(9)).unwrap();
         let entry = entry.settle().unwrap().expect("one is still pending");
         let before = entry.progress().clone();

@@ -76,8 +76,16 @@ impl Spool {
             durable::create_inside(&root, name).map_err(trouble("creating it"))?;
         }
         durable::sync_directory(&root).map_err(trouble("creating it"))?;
-        let unique = QueueId::new(Moment::now());
-        durable::write(&root, VERSION, unique.as_str(), VERSION_LINE.as_bytes()).map_err(trouble("creating it"))?;
+        let (unique, line) = (QueueId::new(Moment::now()), VERSION_LINE.as_bytes());
+        match durable::write(&root, VERSION, unique.as_str(), line) {
+            // Somebody else has just made the same spool, unless what is there is worthless.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                if !read_version(&root)? {
+                    durable::replace(&root, VERSION, unique.as_str(), line).map_err(trouble("creating it"))?;
+                }
+            }
+            written => written.map_err(trouble("creating it"))?,
+        }
         Spool::existing(path)?.ok_or_else(missing)
     }
 
@@ -102,8 +110,16 @@ impl Spool {
     /// # Errors
     /// Also when the disk is so full that results could no longer be recorded: below 1 % or 16 MiB, the smaller.
     pub fn draft(&self, ticket: &Ticket) -> Result<Draft, SpoolError> {
-        claim::check_room(self.queue.path())?;
+        self.check_room()?;
         Draft::new(self, ticket, Birth::Nameless)
+    }
+
+    /// Whether the disk has room for another entry.
+    ///
+    /// # Errors
+    /// As [`Spool::draft`] has them.
+    pub fn check_room(&self) -> Result<(), SpoolError> {
+        claim::check_room(self.queue.path())
     }
 
     /// The ids in `queue/`, oldest first. Foreign names are skipped.
@@ -305,6 +321,19 @@ pub mod tests {
             fs::remove_dir(room.path("dead")).unwrap();
             Spool::open(&room.spool.path()).unwrap();
             assert!(room.path("dead").exists());
+        }
+    }
+
+    #[test]
+    fn many_can_make_the_same_spool_at_once() {
+        for _ in 0..20 {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("a/b/spool");
+            std::thread::scope(|scope| {
+                let makers: Vec<_> = (0..8).map(|_| scope.spawn(|| Spool::open(&path).map(drop))).collect();
+                makers.into_iter().for_each(|maker| maker.join().unwrap().unwrap());
+            });
+            assert_eq!(fs::read_dir(&path).unwrap().count(), 3, "queue, dead, VERSION");
         }
     }
 

@@ -8,6 +8,7 @@ use super::command::Flight;
 use super::dialogue::Dialogue;
 use super::fault::Fault;
 use super::opening::{Opening, Setback};
+use super::probe::Symptom;
 use super::reply::told;
 use super::sasl::{self, Credentials, Mechanism};
 use crate::config::Auth;
@@ -183,7 +184,7 @@ impl Opening<'_> {
             _ => explanation.hint,
         });
         let failure = self.failure(Stage::Auth, Some(reply), String::new(), hint);
-        Setback { failure, holds, tries_next: false }
+        Setback { failure, holds, tries_next: false, symptom: Symptom::TurnedAway }
     }
 }
 

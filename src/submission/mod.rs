@@ -7,6 +7,7 @@
 //!    | connect     name to addresses, addresses raced, errors told apart
 //!    | tls         roots, verification, certificate faults in words (certificate reads the names)
 //!    | login       AUTH; sasl has the mechanisms (scram, md5)
+//! probe        one address looked at, and a sender tried: for those who diagnose
 //! transaction  submit: outcomes per recipient
 //!    | offer       MAIL and RCPT as this relay takes them
 //!    | handover    DATA or BDAT and the message
@@ -32,6 +33,7 @@ mod md5;
 mod offer;
 mod opening;
 mod patience;
+mod probe;
 mod reply;
 mod sasl;
 mod scram;
@@ -44,7 +46,9 @@ mod transaction;
 mod scripted;
 
 pub use capabilities::Capabilities;
+pub use certificate::Facts;
 pub use patience::Patience;
+pub use probe::{Knock, Probe, Symptom};
 pub use session::Session;
 pub use tls::Roots;
 

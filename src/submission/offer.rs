@@ -137,7 +137,7 @@ impl Session {
 }
 
 /// As lettre's commands want it; the domain in A-labels, which every relay understands.
-fn address(mailbox: &Mailbox) -> Address {
+pub(super) fn address(mailbox: &Mailbox) -> Address {
     let ascii = mailbox.with_ascii_domain();
     let mailbox = ascii.as_ref().unwrap_or(mailbox);
     Address::new_dangerous(mailbox.local(), mailbox.domain())

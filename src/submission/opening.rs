@@ -8,6 +8,7 @@ use super::command::Flight;
 use super::connect;
 use super::dialogue::Dialogue;
 use super::fault::Fault;
+use super::probe::Symptom;
 use super::reply::told;
 use super::session::Session;
 use super::stream::Stream;
@@ -26,6 +27,7 @@ pub struct Setback {
     pub holds: bool,
     /// The account's next endpoint may do better.
     pub tries_next: bool,
+    pub symptom: Symptom,
 }
 
 /// One try at one endpoint.
@@ -76,11 +78,20 @@ impl Opening<'_> {
 
     fn connect(&mut self, watch: &mut Watch) -> Result<(Dialogue, SocketAddr), Setback> {
         let addresses = connect::resolve(self.endpoint, watch).map_err(|fault| self.broke(Stage::Resolve, &fault))?;
-        if let [only] = addresses.as_slice() {
+        self.reach(&addresses, watch)
+    }
+
+    /// Connects to whichever of these addresses answers first.
+    pub(super) fn reach(
+        &mut self,
+        addresses: &[SocketAddr],
+        watch: &mut Watch,
+    ) -> Result<(Dialogue, SocketAddr), Setback> {
+        if let [only] = addresses {
             self.relay = self.named(only);
         }
         let (socket, address) =
-            connect::connect(&addresses, watch).map_err(|fault| self.broke(Stage::Connect, &fault))?;
+            connect::connect(addresses, watch).map_err(|fault| self.broke(Stage::Connect, &fault))?;
         self.relay = self.named(&address);
         watch.note(&format!("connected to {}", self.relay));
         Ok((Dialogue::new(Stream::new(socket)), address))
@@ -90,21 +101,30 @@ impl Opening<'_> {
         format!("{}[{}]:{}", self.endpoint.host, address.ip(), self.endpoint.port)
     }
 
-    fn start_tls(&self, dialogue: &mut Dialogue, watch: &mut Watch) -> Result<(), Setback> {
+    pub(super) fn start_tls(&self, dialogue: &mut Dialogue, watch: &mut Watch) -> Result<(), Setback> {
         let started = tls::Client::new(&self.endpoint.host, &self.account.trust, self.roots)
             .and_then(|client| dialogue.stream.start_tls(client, watch));
-        started.map_err(|fault| self.broke(Stage::Tls, &fault))?;
+        started.map_err(|fault| match fault {
+            // Who speaks before TLS has begun at all is no attacker: the port is one that begins in clear.
+            Fault::Injected if self.endpoint.tls == Tls::Implicit => self.broke(Stage::Tls, &Fault::NotTls),
+            fault => self.broke(Stage::Tls, &fault),
+        })?;
         watch.note(&dialogue.stream.protection().unwrap_or_default());
         Ok(())
     }
 
-    fn hear_greeting(&self, dialogue: &mut Dialogue, watch: &mut Watch) -> Result<(), Setback> {
+    pub(super) fn hear_greeting(&self, dialogue: &mut Dialogue, watch: &mut Watch) -> Result<Reply, Setback> {
         let end = watch.patience.within(self.greeting);
         let greeting = dialogue.reply_until(end, watch).map_err(|fault| self.broke(Stage::Greeting, &fault))?;
-        self.expect(Stage::Greeting, told(&greeting), 220).map(|_| ())
+        self.expect(Stage::Greeting, told(&greeting), 220)
     }
 
-    fn say_hello(&self, dialogue: &mut Dialogue, loopback: bool, watch: &mut Watch) -> Result<Capabilities, Setback> {
+    pub(super) fn say_hello(
+        &self,
+        dialogue: &mut Dialogue,
+        loopback: bool,
+        watch: &mut Watch,
+    ) -> Result<Capabilities, Setback> {
         let client = self.client_id(dialogue);
         let reply = self.ask(Stage::Ehlo, &Ehlo::new(client.clone()), dialogue, watch)?;
         if matches!(reply.code, 500 | 502) && self.endpoint.tls == Tls::None && loopback {
@@ -129,7 +149,12 @@ impl Opening<'_> {
         }
     }
 
-    fn upgrade(&self, dialogue: &mut Dialogue, offered: &Capabilities, watch: &mut Watch) -> Result<(), Setback> {
+    pub(super) fn upgrade(
+        &self,
+        dialogue: &mut Dialogue,
+        offered: &Capabilities,
+        watch: &mut Watch,
+    ) -> Result<(), Setback> {
         if !offered.starttls {
             return Err(self.broke(Stage::StartTls, &Fault::NoStarttls));
         }
@@ -138,7 +163,8 @@ impl Opening<'_> {
             let waits = reply.code == 421;
             let hint = Fault::NoStarttls.hint(Stage::StartTls, self.endpoint);
             let failure = self.failure(Stage::StartTls, Some(reply), String::new(), hint);
-            return Err(Setback { failure, holds: !waits, tries_next: !waits });
+            let symptom = if waits { Symptom::TurnedAway } else { Symptom::NoStarttls };
+            return Err(Setback { failure, holds: !waits, tries_next: !waits, symptom });
         }
         self.start_tls(dialogue, watch)
     }
@@ -165,18 +191,19 @@ impl Opening<'_> {
                 let explanation = classify(stage, &reply);
                 let holds = explanation.verdict == Verdict::Account || explanation.verdict == Verdict::Message;
                 let failure = self.failure(stage, Some(reply), String::new(), explanation.hint);
-                Err(Setback { failure, holds, tries_next: false })
+                Err(Setback { failure, holds, tries_next: false, symptom: Symptom::TurnedAway })
             }
         }
     }
 
     pub(super) fn broke(&self, stage: Stage, fault: &Fault) -> Setback {
         let failure = fault.failure(stage, &self.relay, self.endpoint);
-        Setback { failure, holds: fault.holds(), tries_next: fault.tries_next() }
+        Setback { failure, holds: fault.holds(), tries_next: fault.tries_next(), symptom: Symptom::of(stage, fault) }
     }
 
     pub(super) fn held(&self, stage: Stage, cause: String, hint: Option<String>) -> Setback {
-        Setback { failure: self.failure(stage, None, cause, hint), holds: true, tries_next: false }
+        let failure = self.failure(stage, None, cause, hint);
+        Setback { failure, holds: true, tries_next: false, symptom: Symptom::Other }
     }
 
     pub(super) fn failure(&self, stage: Stage, reply: Option<Reply>, cause: String, hint: Option<String>) -> Failure {

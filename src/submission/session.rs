@@ -102,7 +102,7 @@ fn sum_up(mut setbacks: Vec<Setback>, account: &str) -> Trouble {
         Some(last) if !last.tries_next => setbacks.len() - 1,
         Some(_) => setbacks.iter().position(|setback| setback.holds).unwrap_or(0),
     };
-    let Setback { mut failure, holds, tries_next } = setbacks.remove(chosen);
+    let Setback { mut failure, holds, tries_next, .. } = setbacks.remove(chosen);
     if tries_next && failure.reply.is_none() {
         for other in setbacks {
             failure.cause = format!("{}; {}", failure.cause, other.failure);

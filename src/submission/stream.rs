@@ -3,6 +3,7 @@
 //! buffers cannot lock both sides.
 
 use super::Watch;
+use super::certificate::{self, Facts};
 use super::fault::Fault;
 use super::patience::Patience;
 use super::tls::Client;
@@ -71,6 +72,12 @@ impl Stream {
         let connection = &self.tls.as_ref()?.connection;
         let version = connection.protocol_version()?.as_str()?.replace("TLSv1_", "TLS 1.");
         Some(format!("{version}, {}", connection.negotiated_cipher_suite()?.suite().as_str()?))
+    }
+
+    /// What the peer's certificate says of itself; `None` in clear.
+    pub fn certificate(&self) -> Option<Facts> {
+        let chain = self.tls.as_ref()?.connection.peer_certificates()?;
+        certificate::facts(chain.first()?)
     }
 
     /// The `tls-exporter` channel binding (RFC 9266): TLS 1.3 only, where it is safe without further conditions.

@@ -1,7 +1,7 @@
 //! Who a relay must prove to be: trust anchors, pins, and certificate faults in words. There is one verifier and no
 //! way round it.
 
-use super::certificate::{self, Names};
+use super::certificate::{self, Facts};
 use super::fault::Fault;
 use crate::clock::Moment;
 use crate::config::Trust;
@@ -100,7 +100,7 @@ impl Client {
     }
 
     fn certificate_fault(&self, error: &CertificateError, leaf: &[u8]) -> Fault {
-        let names = certificate::names(leaf).unwrap_or_default();
+        let facts = certificate::facts(leaf).unwrap_or_default();
         let (words, hint) = match error {
             CertificateError::ExpiredContext { time, not_after } => (
                 format!("the certificate expired on {}", date(*not_after)),
@@ -127,7 +127,7 @@ impl Client {
             // A self-signed one that calls itself an authority comes back as webpki's own error, and an issuer with
             // the name of a trusted one but another key as a bad signature.
             CertificateError::UnknownIssuer | CertificateError::BadSignature | CertificateError::Other(_) => {
-                untrusted(error, &names, leaf)
+                untrusted(error, &facts, leaf)
             }
             error => (format!("the certificate is not good: {error}"), None),
         };
@@ -135,20 +135,26 @@ impl Client {
     }
 }
 
-fn untrusted(error: &CertificateError, names: &Names, leaf: &[u8]) -> (String, Option<String>) {
+fn untrusted(error: &CertificateError, facts: &Facts, leaf: &[u8]) -> (String, Option<String>) {
     let pin = format!("tls-fingerprint = \"sha256:{}\"", hex(leaf));
-    if names.is_self_signed() {
+    if facts.is_self_signed {
         (
-            format!("the certificate is self-signed ({})", names.subject),
+            format!("the certificate is self-signed ({})", facts.subject),
             Some(format!("if it is your own server's: {pin}")),
         )
     } else if matches!(error, CertificateError::UnknownIssuer | CertificateError::BadSignature) {
         (
-            format!("the certificate's issuer is not trusted here: {}", names.issuer),
-            Some(format!(
-                "an antivirus program or firewall that reads mail shows this: exclude the host there, or trust its \
+            format!("the certificate's issuer is not trusted here: {}", facts.issuer),
+            Some(match facts.interceptor() {
+                Some(name) => format!(
+                    "{name} stands between and reads mail: exclude the mail server there, or trust its root with \
+                     tls-ca-file"
+                ),
+                None => format!(
+                    "an antivirus program or firewall that reads mail shows this: exclude the host there, or trust its \
                  root with tls-ca-file; for your own server: {pin}"
-            )),
+                ),
+            }),
         )
     } else {
         (format!("the certificate is not good: {error}"), None)

@@ -1,22 +1,53 @@
-//! The least a client can do: the protocol, TLS, and nothing else. No spool, no configuration, no diagnosis.
+//! The least a client can do: the protocol, TLS, and nothing else. No spool, no configuration, no diagnosis. Run as a
+//! program of its own: `--floor HOST PORT TLS VERB RECIPIENTS MESSAGES AUTHORITY MESSAGE`.
 
+use super::sink::Offer;
+use super::{NEEDS, Relay, Security};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::sync::Arc;
 
-/// One line of a job for the floor client.
-pub struct Job {
-    pub port: u16,
-    pub implicit: bool,
-    pub chunking: bool,
-    pub recipients: usize,
-    /// Messages on the one connection, one round trip each.
-    pub messages: usize,
-    pub ca_pem: String,
-    pub message: Vec<u8>,
+/// What the floor client is told, as it is written on its command line.
+pub fn arguments(relay: &Relay, recipients: usize, messages: usize, authority: &Path, message: &Path) -> Vec<String> {
+    let tls = if relay.security == Security::Implicit { "implicit" } else { "starttls" };
+    let verb = if relay.offer == Offer::Chunking { "bdat" } else { "data" };
+    let mut arguments = vec!["--floor".into(), relay.host.into(), relay.port.to_string(), tls.into(), verb.into()];
+    arguments.extend([recipients.to_string(), messages.to_string()]);
+    arguments.extend([authority, message].map(|path| path.to_string_lossy().into_owned()));
+    arguments
+}
+
+/// Sends the message, which has its line ends and dots as DATA wants them already.
+pub fn run(arguments: &[String]) -> io::Result<()> {
+    let [host, port, tls, verb, recipients, messages, authority, message] = arguments else { panic!("{NEEDS}") };
+    let number = |text: &String| text.parse::<usize>().map_err(io::Error::other);
+    let stream = TcpStream::connect((host.as_str(), number(port)? as u16))?;
+    stream.set_nodelay(true)?;
+    let mut client = Client { stream, tls: None, input: Vec::new() };
+    if tls == "implicit" {
+        client.start_tls(host, authority)?;
+    }
+    client.replies(1)?;
+    if tls == "starttls" {
+        client.send(b"EHLO floor.example\r\n")?;
+        client.replies(1)?;
+        client.send(b"STARTTLS\r\n")?;
+        client.replies(1)?;
+        client.start_tls(host, authority)?;
+    }
+    client.send(b"EHLO floor.example\r\n")?;
+    client.replies(1)?;
+    client.send(b"AUTH PLAIN AGJlbmNoAHNlY3JldA==\r\n")?;
+    client.replies(1)?;
+    for _ in 0..number(messages)? {
+        client.message(verb == "bdat", number(recipients)?, File::open(message)?)?;
+    }
+    client.send(b"QUIT\r\n")
 }
 
 struct Client {
@@ -25,53 +56,40 @@ struct Client {
     input: Vec<u8>,
 }
 
-/// Sends the job's messages.
-pub fn run(job: &Job) -> io::Result<()> {
-    let stream = TcpStream::connect(("127.0.0.1", job.port))?;
-    stream.set_nodelay(true)?;
-    let mut client = Client { stream, tls: None, input: Vec::new() };
-    if job.implicit {
-        client.start_tls(&job.ca_pem)?;
-    }
-    client.replies(1)?;
-    if !job.implicit {
-        client.send(b"EHLO floor.example\r\n")?;
-        client.replies(1)?;
-        client.send(b"STARTTLS\r\n")?;
-        client.replies(1)?;
-        client.start_tls(&job.ca_pem)?;
-    }
-    client.send(b"EHLO floor.example\r\n")?;
-    client.replies(1)?;
-    client.send(b"AUTH PLAIN AGJlbmNoAHNlY3JldA==\r\n")?;
-    client.replies(1)?;
-    for _ in 0..job.messages {
+impl Client {
+    fn message(&mut self, chunking: bool, recipients: usize, mut message: File) -> io::Result<()> {
         let mut flight = b"MAIL FROM:<bench@example.test>\r\n".to_vec();
-        for n in 0..job.recipients {
-            flight.extend_from_slice(format!("RCPT TO:<r{n}@example.test>\r\n").as_bytes());
+        for recipient in 0..recipients {
+            flight.extend_from_slice(format!("RCPT TO:<r{recipient}@example.test>\r\n").as_bytes());
         }
-        if job.chunking {
-            flight.extend_from_slice(format!("BDAT {} LAST\r\n", job.message.len()).as_bytes());
-            flight.extend_from_slice(&job.message);
-            client.send(&flight)?;
-            client.replies(job.recipients + 2)?;
+        if chunking {
+            flight.extend_from_slice(format!("BDAT {} LAST\r\n", message.metadata()?.len()).as_bytes());
         } else {
             flight.extend_from_slice(b"DATA\r\n");
-            client.send(&flight)?;
-            client.replies(job.recipients + 2)?;
-            let mut body = job.message.clone();
-            body.extend_from_slice(b".\r\n");
-            client.send(&body)?;
-            client.replies(1)?;
+            self.send(&flight)?;
+            self.replies(recipients + 2)?;
+            flight.clear();
         }
+        let mut piece = vec![0; 65536];
+        loop {
+            let got = message.read(&mut piece)?;
+            flight.extend_from_slice(&piece[..got]);
+            let is_last = got < piece.len();
+            if is_last && !chunking {
+                flight.extend_from_slice(b".\r\n");
+            }
+            self.send(&flight)?;
+            flight.clear();
+            if is_last {
+                break;
+            }
+        }
+        self.replies(if chunking { recipients + 2 } else { 1 })
     }
-    client.send(b"QUIT\r\n")
-}
 
-impl Client {
-    fn start_tls(&mut self, ca_pem: &str) -> io::Result<()> {
+    fn start_tls(&mut self, host: &str, authority: &str) -> io::Result<()> {
         let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(ca_pem.as_bytes()) {
+        for certificate in CertificateDer::pem_file_iter(authority).map_err(io::Error::other)? {
             roots.add(certificate.map_err(io::Error::other)?).map_err(io::Error::other)?;
         }
         let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
@@ -79,20 +97,28 @@ impl Client {
             .map_err(io::Error::other)?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
-        self.tls = Some(ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?);
+        let name = ServerName::try_from(host.to_string()).map_err(io::Error::other)?;
+        let mut connection = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
+        while connection.is_handshaking() {
+            while connection.wants_write() {
+                connection.write_tls(&mut self.stream)?;
+            }
+            connection.read_tls(&mut self.stream)?;
+            connection.process_new_packets().map_err(io::Error::other)?;
+        }
+        // Finished stays unwritten: it goes with the next command.
+        self.tls = Some(connection);
         Ok(())
     }
 
     fn send(&mut self, octets: &[u8]) -> io::Result<()> {
-        match &mut self.tls {
-            None => self.stream.write_all(octets),
-            Some(tls) => {
-                let mut stream = rustls::Stream::new(tls, &mut self.stream);
-                stream.write_all(octets)?;
-                stream.flush()
-            }
+        let Some(tls) = &mut self.tls else { return self.stream.write_all(octets) };
+        tls.set_buffer_limit(None);
+        tls.writer().write_all(octets)?;
+        while tls.wants_write() {
+            tls.write_tls(&mut self.stream)?;
         }
+        Ok(())
     }
 
     fn replies(&mut self, count: usize) -> io::Result<()> {

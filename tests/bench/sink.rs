@@ -1,24 +1,26 @@
 //! The relay of the bench: as fast as a thread and rustls can be, one thread a connection, counting what it sees.
 
+use super::world::{FAR, NEAR};
 use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection};
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Instant;
 
 /// What the sink has seen since it was last asked.
 #[derive(Default)]
 pub struct Tally {
     pub connections: AtomicU64,
     pub messages: AtomicU64,
-    pub recipients: AtomicU64,
-    /// Octets of message content, as given to DATA or BDAT.
+    /// Octets of message content, as they came with DATA or BDAT.
     pub octets: AtomicU64,
     /// How often the sink had answered everything and waited for the client.
     pub flights: AtomicU64,
+    first: Mutex<Option<Instant>>,
 }
 
 /// The numbers of a [`Tally`] at one moment.
@@ -26,7 +28,6 @@ pub struct Tally {
 pub struct Seen {
     pub connections: u64,
     pub messages: u64,
-    pub recipients: u64,
     pub octets: u64,
     pub flights: u64,
 }
@@ -34,10 +35,10 @@ pub struct Seen {
 impl Tally {
     /// Reads and resets.
     pub fn take(&self) -> Seen {
+        *self.first.lock().unwrap() = None;
         Seen {
             connections: self.connections.swap(0, Ordering::SeqCst),
             messages: self.messages.swap(0, Ordering::SeqCst),
-            recipients: self.recipients.swap(0, Ordering::SeqCst),
             octets: self.octets.swap(0, Ordering::SeqCst),
             flights: self.flights.swap(0, Ordering::SeqCst),
         }
@@ -47,10 +48,20 @@ impl Tally {
     pub fn messages(&self) -> u64 {
         self.messages.load(Ordering::SeqCst)
     }
+
+    /// When the first connection came.
+    pub fn first_connection(&self) -> Option<Instant> {
+        *self.first.lock().unwrap()
+    }
+
+    fn connected(&self) {
+        self.connections.fetch_add(1, Ordering::SeqCst);
+        self.first.lock().unwrap().get_or_insert_with(Instant::now);
+    }
 }
 
 /// What EHLO offers besides STARTTLS and AUTH.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Offer {
     /// PIPELINING, 8BITMIME, SIZE, CHUNKING.
     Chunking,
@@ -63,9 +74,10 @@ pub struct Sink {
     pub starttls_port: u16,
     pub implicit_port: u16,
     pub tally: Arc<Tally>,
+    pub offer: Offer,
 }
 
-/// The certificate authority's PEM, and the server configuration of a certificate for `localhost` under it.
+/// The bench's certificate authority, and the server configuration of a certificate for `localhost` under it.
 pub struct Identity {
     pub ca_pem: String,
     server: Arc<ServerConfig>,
@@ -80,7 +92,7 @@ impl Identity {
         let ca_certificate = ca.self_signed(&ca_key).unwrap();
         let issuer = rcgen::Issuer::new(ca, ca_key);
         let key = KeyPair::generate().unwrap();
-        let leaf = CertificateParams::new(vec!["localhost".to_string(), "127.0.0.1".to_string()]).unwrap();
+        let leaf = CertificateParams::new(vec![NEAR.to_string(), FAR.to_string()]).unwrap();
         let leaf = leaf.signed_by(&key, &issuer).unwrap();
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let server = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
@@ -94,25 +106,25 @@ impl Identity {
 }
 
 impl Sink {
-    /// Listens on two loopback ports of the kernel's choice.
+    /// Listens on two ports of the kernel's choice.
     pub fn start(identity: &Identity, offer: Offer) -> Sink {
         let tally = Arc::new(Tally::default());
         let listen = |implicit: bool| {
-            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let listener = TcpListener::bind("0.0.0.0:0").unwrap();
             let port = listener.local_addr().unwrap().port();
             let (server, tally) = (Arc::clone(&identity.server), Arc::clone(&tally));
             thread::spawn(move || {
                 for stream in listener.incoming().flatten() {
                     let (server, tally) = (Arc::clone(&server), Arc::clone(&tally));
                     thread::spawn(move || {
-                        tally.connections.fetch_add(1, Ordering::SeqCst);
+                        tally.connected();
                         let _ = Connection::new(stream, tally, offer, server).serve(implicit);
                     });
                 }
             });
             port
         };
-        Sink { starttls_port: listen(false), implicit_port: listen(true), tally: Arc::clone(&tally) }
+        Sink { starttls_port: listen(false), implicit_port: listen(true), tally: Arc::clone(&tally), offer }
     }
 }
 
@@ -152,10 +164,7 @@ impl Connection {
                 }
                 "AUTH" => self.authenticate(&text)?,
                 "MAIL" | "RSET" | "NOOP" => self.say("250 2.0.0 ok"),
-                "RCPT" => {
-                    self.tally.recipients.fetch_add(1, Ordering::SeqCst);
-                    self.say("250 2.1.5 ok");
-                }
+                "RCPT" => self.say("250 2.1.5 ok"),
                 "DATA" => {
                     self.say("354 go");
                     self.data()?;
@@ -209,9 +218,8 @@ impl Connection {
             let seen = tail.len();
             tail.extend_from_slice(&self.input[self.at..]);
             if let Some(end) = memchr::memmem::find(&tail, b"\r\n.\r\n") {
-                let used = end + 5 - seen;
-                self.at += used;
-                octets += used;
+                self.at += end + 5 - seen;
+                octets += end + 5 - seen;
                 break;
             }
             octets += self.input.len() - self.at;
@@ -219,7 +227,7 @@ impl Connection {
             let keep = tail.len().saturating_sub(4);
             tail.drain(..keep);
         }
-        self.accepted(octets as u64);
+        self.accepted(octets);
         Ok(())
     }
 
@@ -236,17 +244,17 @@ impl Connection {
             self.at += took;
             left -= took;
         }
-        self.tally.octets.fetch_add(size as u64, Ordering::SeqCst);
         if last {
-            self.accepted(0);
+            self.accepted(size);
         } else {
+            self.tally.octets.fetch_add(size as u64, Ordering::SeqCst);
             self.say("250 2.0.0 ok");
         }
         Ok(())
     }
 
-    fn accepted(&mut self, octets: u64) {
-        self.tally.octets.fetch_add(octets, Ordering::SeqCst);
+    fn accepted(&mut self, octets: usize) {
+        self.tally.octets.fetch_add(octets as u64, Ordering::SeqCst);
         self.tally.messages.fetch_add(1, Ordering::SeqCst);
         self.say("250 2.0.0 ok queued");
     }

@@ -7,10 +7,12 @@
     reason = "a test ends where something cannot go on, and makes its own files"
 )]
 
+mod doctor;
 mod envelope;
 mod errors;
 mod gmail;
 mod hygiene;
+mod injection;
 mod main_job;
 mod options;
 mod outcomes;
@@ -19,5 +21,6 @@ mod reading;
 mod security;
 mod serve;
 mod servers;
+mod setup;
 mod support;
 mod support_tests;

@@ -32,7 +32,7 @@ MUTANTS = {
                 "    let temporary = file.temporary.take().unwrap_or_default();\n"
                 "    match retry(|| renameat(&file.home.as_ref(), temporary.as_str(), directory, name)).map_err(io::Error::from) {",
             ),
-            ("src/spool/mod.rs", "Draft::new(self, ticket, Birth::Nameless)", "Draft::new(self, ticket, Birth::Temporary)"),
+            (DURABLE, "if birth == Birth::Nameless && ", "if birth == Birth::Nameless && false && "),
         ],
     ),
     "no checksum": ("power", [(CLAIM, "crc if crc == layout.crc =>", "_crc if true =>")]),

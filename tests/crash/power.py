@@ -6,7 +6,6 @@ of the rest, in any order (a disk may write in any order between flushes)."""
 
 import collections
 import concurrent.futures
-import os
 import pathlib
 import random
 import subprocess
@@ -17,11 +16,18 @@ from relay import Relay
 from subject import Home, Message
 
 RECIPIENTS = ["bob@web.example", "carol@web.example"]
+EXT4 = ["mkfs.ext4", "-q", "-F", "-J", "size=4"]
+# name: (megabytes, how it is made, how it is mounted). With data=writeback a length can be on the disk before what
+# it is the length of: only there a checksum is all that tells.
 SYSTEMS = {
-    "ext4": (24, ["mkfs.ext4", "-q", "-F", "-J", "size=4"], []),
-    "xfs": (48, ["mkfs.xfs", "-q", "-f", "--unsupported"], ["-o", "nouuid"]),
-    "btrfs": (128, ["mkfs.btrfs", "-q", "-f", "--mixed"], []),
+    "ext4": (24, EXT4, "loop"),
+    "ext4 data=writeback": (24, EXT4, "loop,data=writeback,nodelalloc"),
+    "xfs": (48, ["mkfs.xfs", "-q", "-f", "--unsupported"], "loop,nouuid"),
+    "btrfs": (128, ["mkfs.btrfs", "-q", "-f", "--mixed"], "loop"),
 }
+
+# Keeps a deposit between its name and its durability while others are made durable, and take it along half-written.
+SLOWLY = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync", "-e", "inject=fsync:delay_enter=60000:when=1"]
 
 
 def sh(*argv):
@@ -43,11 +49,10 @@ class Cut:
         image = self.folder / "image"
         with open(image, "wb") as file:
             file.truncate(self.megabytes << 20)
-        environment = dict(os.environ)
-        subprocess.run([*self.mkfs, image], check=True, stdout=subprocess.DEVNULL, env=environment)
+        sh(*self.mkfs, image)
         self.empty = image.read_bytes()
         recorder = Recorder(self.folder / "recorder", image)
-        sh("mount", "-o", "loop", recorder.folder / "disk", self.mounted)
+        sh("mount", "-o", self.options, recorder.folder / "disk", self.mounted)
         try:
             recorder.mark("begin")
             workload(self.mounted / "home", recorder.mark)
@@ -64,8 +69,11 @@ class Cut:
             home = Home(self.subject, path, relay.port)
 
             def put(message):
-                if home.put(message, RECIPIENTS) == 0:
+                slowly = SLOWLY if at_once > 1 and len(message.body) > 200_000 else []
+                if home.put(message, RECIPIENTS, slowly) == 0:
                     mark(f"acked {message.id}")
+                else:
+                    self.violations.append(f"{self.system}: refused with nothing wrong: {message.id}")
 
             with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
                 list(pool.map(put, messages[: len(messages) * 3 // 4]))
@@ -79,13 +87,14 @@ class Cut:
         self.record(work)
 
     def flushes_per_deposit(self):
+        """Behind the first one, which has also made the spool."""
         flushes = acked = 0
-        running = True
         for kind, _, octets in self.events:
-            running = running and octets != b"run"
-            flushes += running and kind == "flush"
-            acked += running and octets.startswith(b"acked")
-        return flushes / max(acked, 1)
+            if octets == b"run":
+                break
+            acked += octets.startswith(b"acked")
+            flushes += acked > 0 and kind == "flush"
+        return flushes / max(acked - 1, 1)
 
     def states(self, limit, seed):
         """(point, how, writes) of each disk to look at, spread over the whole log."""
@@ -141,8 +150,8 @@ class Cut:
             point, how, _, _ = state
             image.write_bytes(self.rebuild(*state))
             name = f"{self.system} {how}@{point}"
-            mounting = ["mount", "-o", ",".join(["loop", *self.options[1:]]), image, self.mounted]
-            if subprocess.run([str(word) for word in mounting], stderr=subprocess.DEVNULL).returncode != 0:
+            mounting = ["mount", "-o", self.options, image, self.mounted]
+            if subprocess.run(mounting, stderr=subprocess.DEVNULL).returncode != 0:
                 # The file system does not survive its own log: nothing to say about the mailer.
                 self.tally["unmountable"] += 1
                 continue
@@ -182,8 +191,9 @@ class Cut:
 
 def campaign(subject, folder, system, states, at_once=1, until=None):
     sizes = [1_000] if at_once == 1 else [15_000, 120_000, 500_000]
-    messages = [Message(f"{system}{at_once}.{n}", sizes[n % len(sizes)]) for n in range(8 if at_once == 1 else 16)]
-    cut = Cut(subject, pathlib.Path(folder) / f"{system}{at_once}", system)
+    short = system.replace(" data=", "-")
+    messages = [Message(f"{short}{at_once}.{n}", sizes[n % len(sizes)]) for n in range(8 if at_once == 1 else 16)]
+    cut = Cut(subject, pathlib.Path(folder) / f"{short}{at_once}", system)
     cut.deposits(messages, at_once)
     cut.check_all(states, until=until)
     return dict(cut.tally, flushes=round(cut.flushes_per_deposit(), 2)), cut.violations

@@ -102,7 +102,7 @@ fn attempt(spool: &Spool, mut entry: Entry, session: &mut Option<Session>, port:
         }
         let now = Moment::now();
         let outcomes = session.as_mut().unwrap().submit(&entry, &pending)?;
-        entry.record_all(&outcomes, now)?;
+        entry.record_all(outcomes.iter().map(|(index, outcome)| (*index, outcome)), now)?;
         let progress = entry.progress();
         let attempts = progress.attempts + 1;
         if !progress.finished() {
@@ -196,6 +196,10 @@ impl Session {
                 wire.push(b'.');
             }
             wire.extend_from_slice(line);
+        }
+        // A mutant may be sending half a message; the relay must see its end all the same.
+        if !wire.ends_with(b"\r\n") {
+            wire.extend_from_slice(b"\r\n");
         }
         wire.extend_from_slice(b".\r\n");
         self.0.get_mut().write_all(&wire)?;

@@ -20,12 +20,12 @@ def storm(subject, folder, seconds, senders, runs, kills=True):
     end = time.monotonic() + seconds
     acknowledged, lock, tally = {}, threading.Lock(), collections.Counter()
 
-    def call(argv, octets, chance):
+    def call(argv, octets, chance, within):
         process = subprocess.Popen(
             argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=home.environment
         )
         if kills and random.random() < chance:
-            threading.Timer(random.random() * 0.02, process.send_signal, (signal.SIGKILL,)).start()
+            threading.Timer(random.random() * within, process.send_signal, (signal.SIGKILL,)).start()
         try:
             process.communicate(octets, timeout=60)
         except BrokenPipeError:
@@ -37,7 +37,7 @@ def storm(subject, folder, seconds, senders, runs, kills=True):
         while time.monotonic() < end:
             count += 1
             message = Message(f"storm{number}.{count}", random.choice([500, 5_000, 90_000]))
-            status = call(subject.put(home.path, relay.port, RECIPIENTS), message.octets, 0.05)
+            status = call(subject.put(home.path, relay.port, RECIPIENTS), message.octets, 0.05, 0.02)
             with lock:
                 tally["sender killed"] += status < 0
                 if status == 0:
@@ -45,7 +45,8 @@ def storm(subject, folder, seconds, senders, runs, kills=True):
 
     def runner():
         while time.monotonic() < end:
-            status = call(subject.flush(home.path, relay.port), b"", 0.1)
+            # A run goes on as long as there is mail, so most must be killed for some to be killed at work.
+            status = call(subject.flush(home.path, relay.port), b"", 0.7, 2)
             with lock:
                 tally["run killed"] += status < 0
                 tally["runs"] += status == 0

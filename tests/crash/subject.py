@@ -37,17 +37,24 @@ class Mailchute:
         self.binary = binary or ROOT / "target/release/mailchute"
 
     def put(self, home, port, recipients):
-        return [self.binary, "sendmail", "-odq", "-i", "-f", "alice@example.com", "--", *recipients]
+        return [home / "sendmail", "-odq", "-i", "-f", "alice@example.com", "--", *recipients]
+
+    def send(self, home, port, recipients):
+        """In the foreground: deposited and submitted by one process."""
+        return [home / "sendmail", "-odi", "-i", "-f", "alice@example.com", "--", *recipients]
 
     def flush(self, home, port):
-        return [self.binary, "sendmail", "-q"]
+        return [home / "sendmail", "-q"]
 
     def environment(self, home, port):
+        program = home / "sendmail"
+        if not program.is_symlink():
+            program.symlink_to(self.binary.absolute())
         config = home / "config.toml"
         if not config.exists():
             config.write_text(
                 f'[accounts.test]\nhost = "127.0.0.1"\nport = {port}\ntls = "none"\nfrom = "alice@example.com"\n'
-                f'[spool]\ndirectory = "{home}/spool"\n'
+                '[spool]\ndirectory = "spool"\n'
             )
             config.chmod(0o600)
         return {"PATH": "/usr/bin:/bin", "HOME": str(home), "MAILCHUTE_CONFIG": str(config)}
@@ -81,6 +88,9 @@ class Home:
 
     def put(self, message, recipients, wrapper=()):
         return self.run(self.subject.put(self.path, self.port, recipients), message.octets, wrapper)
+
+    def send(self, message, recipients, wrapper=()):
+        return self.run(self.subject.send(self.path, self.port, recipients), message.octets, wrapper)
 
     def flush(self, wrapper=()):
         return self.run(self.subject.flush(self.path, self.port), b"", wrapper)

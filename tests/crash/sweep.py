@@ -51,7 +51,7 @@ class Sweep:
         path = self.folder / "home"
         shutil.rmtree(path, ignore_errors=True)
         if template:
-            shutil.copytree(template, path)
+            shutil.copytree(template, path, symlinks=True)
         return Home(self.subject, path, self.relay.port)
 
     def complain(self, point, text):
@@ -86,6 +86,34 @@ class Sweep:
             self.balance(f"kill put {call}#{n}", home, message, status)
         return len(todo)
 
+    def sends(self, whats):
+        """In the foreground: told "accepted" only when everyone has it, or gets it from the next queue run."""
+        message = Message("send", 15_000)
+        home = self.home()
+        todo = points(home, self.subject.send(home.path, self.relay.port, RECIPIENTS), message.octets)
+        self.relay.take()
+        todo = [(what, call, n) for what in whats for call, n in todo if "KILL" in what or call in FALLIBLE]
+        duplicates = []
+        for what, call, n in todo:
+            home = self.home()
+            status = home.send(message, RECIPIENTS, wrapper(call, n, what))
+            point = f"{what} send {call}#{n}"
+            for _ in range(2):
+                home.flush()
+            arrived = self.relay.take()
+            counts = collections.Counter(recipient for _, recipient, _ in arrived)
+            if any(found != message.digest for _, _, found in arrived):
+                self.complain(point, "changed on the way")
+            if (status == 0 or counts) and set(counts) != set(RECIPIENTS):
+                self.complain(point, f"exit {status}, arrived at {sorted(counts)}")
+            if status > 0 and counts and "KILL" not in what:
+                self.complain(point, f"exit {status}, and yet it arrived: the caller sends again")
+            if (home.path / "spool").exists() and home.leftovers():
+                self.complain(point, f"left behind: {home.leftovers()}")
+            if max(counts.values(), default=0) > 1:
+                duplicates.append(f"{what} {call}#{n}")
+        return len(todo), duplicates
+
     def deposits_refused(self, errors, every=1):
         message = Message("errno", 15_000)
         home = self.home()
@@ -100,6 +128,8 @@ class Sweep:
                 point = f"{error} put {call}#{which}"
                 arrived = self.balance(point, home, message, status)
                 self.tally[f"exit {status}"] += 1
+                if call == "fsync" and error != "EINTR" and status == 0:
+                    self.complain(point, "acknowledged although it may not be on the disk")
                 if arrived != (status == 0):
                     self.complain(point, f"exit {status} but {'arrived' if arrived else 'nothing arrived'}")
         return len(todo)

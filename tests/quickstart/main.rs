@@ -97,10 +97,12 @@ fn no_network(program: &Path) -> Check {
     let world = World::new(program, &relay, "starttls", PASSWORD);
     let output = world.sendmail(&["-t", "-i"]);
     must(output.status.success() && output.stderr.is_empty(), || "waiting must be silent".into())?;
+    println!("   $ mailq");
     let listing = world.run("mailq", &[]);
     String::from_utf8_lossy(&listing.stdout).lines().for_each(|line| println!("   | {line}"));
     relay.go_online();
-    let flush = world.sendmail(&["-q"]);
+    println!("   $ sendmail -q");
+    let flush = world.run("sendmail", &["-q"]);
     println!("   {} message(s) arrived, {} waiting\n", relay.messages().len(), world.waiting());
     must(flush.status.success(), || "the queue run failed".into())?;
     must(relay.messages().len() == 1 && world.waiting() == 0, || "the message is not where it should be".into())
@@ -155,8 +157,10 @@ fn show_dialogue(conversation: &Conversation) {
     println!("   what the relay heard and said (* is inside TLS):");
     for line in &conversation.lines {
         let text = line.to_string();
-        let shown = text.split_once("AUTH PLAIN ").map_or(text.clone(), |(start, _)| format!("{start}AUTH PLAIN ..."));
-        println!("     {shown}");
+        match text.strip_prefix("C* AUTH PLAIN ") {
+            Some(_) => println!("     C* AUTH PLAIN (user and password)"),
+            None => println!("     {text}"),
+        }
     }
 }
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 HOST = "lab.example.net"
-ADDRESSES = {"postfix.test": "127.0.0.2", "exim.test": "127.0.0.3", "opensmtpd.test": "127.0.0.4", "sink.test": "127.0.0.9", "sink-of-postfix.test": "127.0.0.10", "sink-of-sendmail.test": "127.0.0.11"}
+ADDRESSES = {"postfix.test": "127.0.0.2", "exim.test": "127.0.0.3", "sink.test": "127.0.0.9", "sink-of-git.test": "127.0.0.13", "sink-of-mailchute.test": "127.0.0.12", "sink-of-postfix.test": "127.0.0.10", "sink-of-sendmail.test": "127.0.0.11"}
 
 
 class Report:
@@ -116,16 +116,13 @@ class Lab:
         return self.run / f"{host}.pem", self.run / f"{host}.key"
 
     def _make_certificates(self):
-        ec, rsa = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"], ["-newkey", "rsa:2048"]
-        new = ["openssl", "req", "-x509", "-nodes", "-days", "30"]
-        ca = [*new, *ec, "-subj", "/CN=realworld test CA", "-keyout", self.run / "ca.key", "-out", self.run / "ca.pem"]
+        new = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30"]
+        ca = [*new, "-subj", "/CN=realworld test CA", "-keyout", self.run / "ca.key", "-out", self.run / "ca.pem"]
         subprocess.run(ca, check=True, capture_output=True)
         for host in ADDRESSES:
             pem, key = self.certificate(host)
-            # OpenSMTPD 6.8 cannot sign with an EC key under OpenSSL 3.
-            kind = rsa if host == "opensmtpd.test" else ec
             signed = ["-CA", self.run / "ca.pem", "-CAkey", self.run / "ca.key", "-addext", f"subjectAltName=DNS:{host}", "-addext", "basicConstraints=critical,CA:FALSE"]
-            subprocess.run([*new, *kind, "-subj", f"/CN={host}", *signed, "-keyout", key, "-out", pem], check=True, capture_output=True)
+            subprocess.run([*new, "-subj", f"/CN={host}", *signed, "-keyout", key, "-out", pem], check=True, capture_output=True)
 
     def keep(self, view, inside):
         """Copies a file of a view to the log folder."""

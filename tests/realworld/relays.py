@@ -107,24 +107,6 @@ class Exim(Relay):
         self.view.call(["sh", "-c", "kill $(cat /run/exim4/relay.pid)"])
 
 
-class Opensmtpd(Relay):
-    logs = ["/var/log/smtpd.log"]
-
-    def configure(self):
-        secret = self.view.call(["smtpctl", "encrypt", PASSWORD]).stdout.decode().strip()
-        self.view.write("/etc/smtpd.conf", self.fill("smtpd.conf"))
-        self.view.write("/etc/smtpd-secrets", f"alice@example.test {secret}\n", 0o640)
-        self.view.call(["chgrp", "opensmtpd", "/etc/smtpd-secrets"])
-        self.view.call(["install", "-d", "-m", "711", "/var/spool/smtpd"])
-        self.view.call(["install", "-d", "-o", "tester", "-g", "tester", "/var/mail/relay"])
-
-    def launch(self):
-        self.view.daemon(["sh", "-c", "smtpd -d -v >>/var/log/smtpd.log 2>&1 & echo $! >/run/relay.pid"])
-
-    def halt(self):
-        self.view.call(["sh", "-c", "kill $(cat /run/relay.pid)"])
-
-
 class Sender:
     """A person's view of the program: an account on one relay, one port or both."""
 
@@ -152,7 +134,7 @@ def toml(text):
 
 def run(lab, report):
     sender = Sender(lab)
-    for make, root in ((Postfix, "postfix"), (Exim, "exim"), (Opensmtpd, "opensmtpd")):
+    for make, root in ((Postfix, "postfix"), (Exim, "exim")):
         if not any(report.wants(f"{root} {check}") for check in ("587", "465", "587 then 465")) and report.match and root not in report.match:
             continue
         relay = make(lab, root)

@@ -70,7 +70,7 @@ pub struct AddressError {
 const SHOWN: usize = 200;
 
 impl AddressError {
-    fn new(text: &[u8], reason: &'static str) -> AddressError {
+    pub(super) fn new(text: &[u8], reason: &'static str) -> AddressError {
         let shown = text.get(..SHOWN).unwrap_or(text);
         AddressError { text: String::from_utf8_lossy(shown).into_owned(), reason }
     }

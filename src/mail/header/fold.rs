@@ -1,5 +1,5 @@
-//! Where a header line may be broken (RFC 5322 section 2.2.3): before a blank where there is one, never so that a
-//! blank line or a cut character comes of it.
+//! Where a header line may be broken (RFC 5322 section 2.2.3): before a blank where there is one, else behind a comma,
+//! so that a list of addresses stays that list; never so that a blank line or a cut character comes of it.
 
 use super::{LONGEST_LINE, is_blank};
 
@@ -26,7 +26,7 @@ pub fn fold_soft(line: &[u8], name: usize) -> Vec<u8> {
 }
 
 /// Appends a line with its CRLF; when it is over 998 octets, broken at its last blank before that, or, when there is
-/// none behind its first `least` octets, anywhere. Bare CRs become blanks.
+/// none behind its first `least` octets, behind its last comma, or anywhere. Bare CRs become blanks.
 pub fn fold_hard(line: &[u8], least: usize, lines: &mut Vec<u8>) {
     let mut rest = line;
     let mut lead: &[u8] = b"";
@@ -35,7 +35,7 @@ pub fn fold_hard(line: &[u8], least: usize, lines: &mut Vec<u8>) {
         let room = LONGEST_LINE - lead.len();
         let (cut, next_lead): (usize, &[u8]) = match last_break(rest, least, room) {
             Some(cut) => (cut, b""),
-            None => (whole_characters(rest, room), b" "),
+            None => (last_comma(rest, least, room).unwrap_or_else(|| whole_characters(rest, room)), b" "),
         };
         append(lead, &rest[..cut], lines);
         rest = &rest[cut..];
@@ -59,6 +59,12 @@ fn last_break(line: &[u8], least: usize, most: usize) -> Option<usize> {
     let start = line.iter().take(most).position(|&byte| !is_break(byte))?.max(least);
     let window = line.get(start..=most.min(line.len() - 1))?;
     window.iter().rposition(|&byte| is_break(byte)).map(|at| start + at)
+}
+
+/// Behind the last comma in `line[least..most]`.
+fn last_comma(line: &[u8], least: usize, most: usize) -> Option<usize> {
+    let window = line.get(least..most)?;
+    window.iter().rposition(|&byte| byte == b',').map(|at| least + at + 1)
 }
 
 fn is_break(byte: u8) -> bool {
@@ -107,6 +113,14 @@ mod tests {
             hard(&format!("X: {}", "é".repeat(600))),
             [format!("X: {}", "é".repeat(497)), format!(" {}", "é".repeat(103))]
         );
+    }
+
+    #[test]
+    fn a_longer_list_without_blanks_breaks_behind_a_comma() {
+        let list = format!("X:{}", "bob@example.org,".repeat(70));
+        let lines = hard(&list);
+        assert!(lines.iter().all(|line| line.len() <= 998 && line.ends_with("bob@example.org,")), "{lines:?}");
+        assert_eq!(lines.join("").replace(' ', ""), list);
     }
 
     #[test]

@@ -117,10 +117,13 @@ impl Run<'_> {
         }
         match self.desk.spool.peek(id) {
             Ok(peek) => peek,
+            // A claim finds the same, sets damaged entries aside, and says so.
+            Err(SpoolError::Unreadable { .. }) => {
+                let _ = self.claim(id);
+                None
+            }
             Err(error) => {
                 self.desk.log.note(&error.to_string());
-                // A claim sets damaged entries aside; whatever else is wrong, it finds again.
-                let _ = self.claim(id);
                 None
             }
         }

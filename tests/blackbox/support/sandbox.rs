@@ -133,7 +133,12 @@ impl Sandbox {
 
     /// The program under one of its names.
     pub fn program<A: AsRef<OsStr>>(&self, name: &str, arguments: impl IntoIterator<Item = A>) -> Run {
-        Run::new(self.path("bin").join(name), arguments)
+        self.program_at(&self.path("bin").join(name), arguments)
+    }
+
+    /// The program at that path.
+    pub fn program_at<A: AsRef<OsStr>>(&self, path: &Path, arguments: impl IntoIterator<Item = A>) -> Run {
+        Run::new(path.to_path_buf(), arguments)
             .env("HOME", self.path("home"))
             .env("PATH", "/usr/bin:/bin")
             .env("TZ", "UTC")

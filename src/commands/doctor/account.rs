@@ -1,0 +1,112 @@
+//! One account, from its settings to a sender that the relay takes. Stops before a message.
+
+use super::super::context::Context;
+use super::super::courier::Watcher;
+use super::check::{Check, Group};
+use super::reach::{self, Survey};
+use super::{network, settings};
+use crate::clock::Moment;
+use crate::config::{Account, Endpoint, LocalRecipients};
+use crate::diagnostic::Explain;
+use crate::exit::Exit;
+use crate::mail::address::Addressee;
+use crate::mail::outcome::{Failure, Trouble};
+use crate::route;
+use crate::submission::{Patience, Session};
+use std::time::{Duration, Instant};
+
+/// A certificate that ends sooner is worth a word.
+const SOON: Duration = Duration::from_secs(14 * 86_400);
+/// How long login and sender may take.
+const LOGIN: Duration = Duration::from_secs(60);
+
+/// Everything about one account.
+pub fn checks(context: &Context, account: &Account) -> Vec<Check> {
+    let mut checks = settings::of_account(context, account);
+    if let Some(survey) = reach::survey(context, account) {
+        let soon = Moment::now().after(SOON).rfc3339();
+        checks.extend(network::checks(&survey, &soon[..10]));
+        checks.extend(log_in(context, account, &survey));
+    }
+    checks.extend(root(context, account));
+    checks
+}
+
+/// Logs in where a verified connection was possible, and offers the sender.
+fn log_in(context: &Context, account: &Account, survey: &Survey) -> Vec<Check> {
+    let good =
+        |endpoint: &Endpoint| survey.knocks.iter().any(|knock| knock.endpoint == *endpoint && knock.failed.is_none());
+    let endpoints: Vec<Endpoint> = account.endpoints.iter().filter(|endpoint| good(endpoint)).cloned().collect();
+    if endpoints.is_empty() {
+        return password(account).into_iter().collect();
+    }
+    let account = Account { endpoints, ..account.clone() };
+    let mut patience = Patience { step: LOGIN / 2, overall: Some(Instant::now() + LOGIN), foreground: None };
+    let mut watcher = Watcher::new(context.global.verbose);
+    let opened = Session::open(&account, &context.process.host, &context.roots, &mut patience, &mut watcher);
+    let user = account.user.as_deref().unwrap_or("nobody");
+    let mut session = match opened {
+        Ok(session) => session,
+        Err(trouble) => return vec![refused_login(user, &trouble)],
+    };
+    let mut checks = vec![match &account.user {
+        Some(user) => Check::good(Group::Login, user, format!("accepted by {}", session.relay())),
+        None => Check::good(Group::Login, "", "none configured, none needed"),
+    }];
+    if let Some(from) = &account.from {
+        checks.push(match session.try_sender(from, &mut patience, &mut watcher) {
+            Ok(_) => Check::good(Group::Sender, from.to_string(), "accepted"),
+            Err(failure) => refused_sender(&from.to_string(), &failure),
+        });
+    }
+    session.quit();
+    checks
+}
+
+fn refused_login(user: &str, trouble: &Trouble) -> Check {
+    match trouble {
+        Trouble::Held(failure) => Check::failed(Group::Login, user, failure, Exit::Config),
+        Trouble::Waiting(failure) => Check::failed(Group::Login, user, failure, Exit::Unavailable)
+            .because("this may pass by itself: mail waits in the queue meanwhile"),
+    }
+}
+
+fn refused_sender(from: &str, failure: &Failure) -> Check {
+    match &failure.reply {
+        Some(reply) if reply.code < 500 => Check::failed(Group::Sender, from, failure, Exit::Unavailable)
+            .because("this may pass by itself: mail waits in the queue meanwhile"),
+        Some(_) => Check::failed(Group::Sender, from, failure, Exit::Config)
+            .because("the relay does not let this account send as that address"),
+        None => Check::failed(Group::Sender, from, failure, Exit::Unavailable),
+    }
+}
+
+/// Whether the password can be had at all, when it cannot be tried.
+fn password(account: &Account) -> Option<Check> {
+    let source = account.secret.as_ref()?;
+    Some(match source.fetch() {
+        Ok(_) => Check::good(Group::Login, "", "not tried, for no connection is good; the password can be had"),
+        Err(error) => {
+            let check = Check::bad(Group::Login, "", error.cause.clone(), error.exit());
+            error.hints().into_iter().fold(check, Check::fix)
+        }
+    })
+}
+
+/// Who gets mail for root, which is what cron and most daemons write to.
+fn root(context: &Context, account: &Account) -> Option<Check> {
+    if context.config.local_recipients == LocalRecipients::Relay {
+        return None;
+    }
+    let root = [Addressee::Local("root".into())];
+    Some(match route::recipients(&context.locals(), account, &root) {
+        Ok(recipients) => {
+            let whom: Vec<String> = recipients.iter().map(|recipient| recipient.mailbox.to_string()).collect();
+            Check::good(Group::Alias, "root", whom.join(", "))
+        }
+        Err(error) => {
+            let check = Check::warning(Group::Alias, "root", error.to_string());
+            error.hints().into_iter().fold(check, Check::fix)
+        }
+    })
+}

@@ -1,0 +1,79 @@
+//! What is configured, who decided it, and who else can read or change it; and whether `sendmail` is this program.
+
+use super::super::context::Context;
+use super::check::{Check, Group};
+use crate::config::provenance::{self, Setting};
+use crate::config::{Account, Secret};
+use crate::exit::Exit;
+use crate::route::RouteError;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+/// The file and what it says for all accounts.
+pub fn general(context: &Context) -> Vec<Check> {
+    let config = &context.config;
+    let mut checks = Vec::new();
+    match &config.file {
+        Some(file) => checks.push(mode(file, "configuration")),
+        None => checks.push(Check::good(Group::File, "configuration", "there is none, all is default")),
+    }
+    checks.extend(provenance::general(config).iter().map(shown));
+    if config.accounts.is_empty() {
+        checks.push(Check::of(Group::Config, &RouteError::NoAccount { unreadable: config.unreadable.clone() }));
+    }
+    checks
+}
+
+/// The settings of an account, and the file its password is in.
+pub fn of_account(context: &Context, account: &Account) -> Vec<Check> {
+    let mut checks: Vec<Check> = provenance::of_account(&context.config, account).iter().map(shown).collect();
+    if let Some(Secret::File(path)) = account.secret.as_ref().map(Secret::source) {
+        checks.push(mode(path, "password-file"));
+    }
+    if account.from.is_none() {
+        checks.push(
+            Check::warning(Group::Config, "from", "not set")
+                .because("the relay sees this host's own login names as senders")
+                .fix(format!("from = \"you@example.org\" in [accounts.{}]", account.name)),
+        );
+    }
+    checks
+}
+
+fn shown(setting: &Setting) -> Check {
+    Check::good(Group::Config, setting.key, format!("{} ({})", setting.value, setting.origin))
+}
+
+/// A file that cannot be read was refused before, or will be by whoever needs it: only its mode is shown here.
+fn mode(path: &Path, what: &str) -> Check {
+    match std::fs::metadata(path) {
+        Ok(facts) => {
+            let mode = facts.permissions().mode() & 0o7777;
+            let check = Check::good(Group::File, what, format!("{} (mode {mode:04o})", path.display()));
+            if mode & 0o022 != 0 {
+                check.warned().because("others can change it").fix(format!("chmod go-w {}", path.display()))
+            } else {
+                check
+            }
+        }
+        Err(error) => Check::bad(Group::File, what, format!("{}: {error}", path.display()), Exit::Config),
+    }
+}
+
+/// Whether programs that call `sendmail` reach this program.
+pub fn sendmail_link() -> Vec<Check> {
+    let ours = std::fs::canonicalize("/proc/self/exe").ok();
+    let path = Path::new("/usr/sbin/sendmail");
+    let check = match std::fs::canonicalize(path) {
+        Ok(found) if Some(&found) == ours.as_ref() => {
+            Check::good(Group::Program, path.display().to_string(), "is mailchute")
+        }
+        Ok(found) => Check::warning(Group::Program, path.display().to_string(), format!("is {}", found.display()))
+            .because("programs that call it do not reach mailchute")
+            .fix("name mailchute where they let you choose, or install it as sendmail"),
+        Err(_) => Check::warning(Group::Program, path.display().to_string(), "is not there")
+            .because("programs that call sendmail find none")
+            .fix(format!("ln -s {} {}", ours.as_deref().unwrap_or(Path::new("mailchute")).display(), path.display())),
+    };
+    vec![check]
+}

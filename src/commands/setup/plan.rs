@@ -1,0 +1,292 @@
+//! From what was said, what is known of the provider and what a person answers, to the lines of an account.
+
+use super::asker::{Asker, Unanswered, secret_from_stdin};
+use super::mx;
+use crate::cli::{PasswordFrom, Setup};
+use crate::commands::Failed;
+use crate::commands::providers::Unknown;
+use crate::config::Password;
+use crate::config::editor::{Editor, Entry};
+use crate::config::presets::{self, PasswordKind, Preset, UserForm};
+use crate::mail::address::Mailbox;
+use zeroize::Zeroizing;
+
+/// An account as it is going to be.
+pub struct Plan {
+    pub name: String,
+    pub address: Mailbox,
+    pub preset: Option<Preset>,
+    pub host: String,
+    /// Named, or else the preset's or the usual ones.
+    pub port: Option<u16>,
+    /// How the port begins, when its number does not say it.
+    pub tls: Option<&'static str>,
+    pub user: Option<String>,
+    pub secret: Option<Entry>,
+}
+
+impl Plan {
+    /// Asks for whatever is not known.
+    pub fn make(wishes: &Setup, name: Option<&str>, asker: Asker, editor: &Editor) -> Result<Plan, Failed> {
+        let address = address(wishes, asker)?;
+        let preset = preset(wishes, address.domain(), asker)?;
+        if let Some(preset) = &preset {
+            introduce(preset, asker)?;
+        }
+        let host = match (&wishes.host, preset.as_ref().and_then(|preset| preset.host.clone())) {
+            (Some(host), _) => host.clone(),
+            (None, Some(host)) => host,
+            (None, None) => asker.ask("Mail server (SMTP host)", None, "--host")?,
+        };
+        let port = match (wishes.port, &preset) {
+            (None, None) => port(asker)?,
+            (port, _) => port,
+        };
+        let user = user(wishes, preset.as_ref(), &address, asker)?;
+        let secret = match &user {
+            Some(_) => Some(secret(wishes, preset.as_ref(), asker)?),
+            None => None,
+        };
+        let name = match name {
+            Some(name) => name.to_owned(),
+            None => free_name(preset.as_ref(), &address, editor),
+        };
+        Ok(Plan { name, address, preset, host, port, tls: None, user, secret })
+    }
+
+    /// The lines of the account.
+    pub fn entries(&self) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        if let Some(preset) = &self.preset {
+            entries.push(Entry::text("provider", &preset.id));
+        }
+        if self.preset.as_ref().and_then(|preset| preset.host.as_deref()) != Some(&self.host) {
+            entries.push(Entry::text("host", &self.host));
+        }
+        entries.extend(self.port.map(|port| Entry::number("port", port)));
+        entries.extend(self.tls.map(|tls| Entry::text("tls", tls)));
+        entries.extend(self.user.as_ref().map(|user| Entry::text("user", user)));
+        entries.extend(self.secret.clone());
+        if self.user.as_deref() != Some(&self.address.to_string()) {
+            entries.push(Entry::text("from", self.address.to_string()));
+        }
+        entries
+    }
+}
+
+fn address(wishes: &Setup, asker: Asker) -> Result<Mailbox, Unanswered> {
+    let mut said = wishes.address.clone();
+    loop {
+        let text = match said.take() {
+            Some(text) => text,
+            None => asker.ask("Address to send from", None, "an address")?,
+        };
+        let problem = match Mailbox::parse(&text) {
+            Ok(address) => return Ok(address),
+            Err(error) => error.to_string(),
+        };
+        if asker == Asker::Nobody {
+            return Err(Unanswered::Unusable(problem));
+        }
+        asker.say(&problem);
+    }
+}
+
+/// The provider: named, by the domain, or by who takes the domain's mail.
+fn preset(wishes: &Setup, domain: &str, asker: Asker) -> Result<Option<Preset>, Failed> {
+    if let Some(id) = &wishes.provider {
+        let found = presets::find(id).ok_or_else(|| Unknown(id.clone()))?;
+        return Ok(Some(found));
+    }
+    if wishes.host.is_some() {
+        return Ok(None);
+    }
+    if let Some(preset) = presets::for_domain(domain) {
+        return Ok(Some(preset));
+    }
+    let Some((exchanger, preset)) =
+        mx::preferred(domain).and_then(|host| Some((host.clone(), presets::for_mx(&host)?)))
+    else {
+        asker.say(&format!("no provider is known for {domain}: its help pages name the SMTP server"));
+        return Ok(None);
+    };
+    asker.say(&format!("the mail of {domain} is with {} (MX {exchanger})", preset.name));
+    Ok(asker.confirm("Send through it as well?", true)?.then_some(preset))
+}
+
+/// What a person should know of the provider before the password is asked for.
+fn introduce(preset: &Preset, asker: Asker) -> Result<(), Unanswered> {
+    if preset.host.is_none() && preset.ports.is_empty() {
+        return Err(Unanswered::Unusable(
+            preset.hint.clone().unwrap_or_else(|| format!("{} lets no program send", preset.name)),
+        ));
+    }
+    asker.say(&format!("{}: {}", preset.name, preset.host.as_deref().unwrap_or("the host differs by customer")));
+    asker.say(&format!("  password: {}", preset.password));
+    for (name, text) in [("note", &preset.hint), ("help", &preset.help)] {
+        if let Some(text) = text {
+            asker.say(&format!("  {name}: {text}"));
+        }
+    }
+    Ok(())
+}
+
+fn port(asker: Asker) -> Result<Option<u16>, Unanswered> {
+    loop {
+        let said = asker.ask("Port", Some("587, else 465"), "--port")?;
+        match said.parse() {
+            Ok(port) if port > 0 => return Ok(Some(port)),
+            _ if said.starts_with("587, ") => return Ok(None),
+            _ => asker.say("a port is a number between 1 and 65535"),
+        }
+    }
+}
+
+fn user(
+    wishes: &Setup,
+    preset: Option<&Preset>,
+    address: &Mailbox,
+    asker: Asker,
+) -> Result<Option<String>, Unanswered> {
+    if let Some(user) = &wishes.user {
+        return Ok(Some(user.clone()));
+    }
+    let whole = address.to_string();
+    Ok(match preset.map(|preset| (preset.password, &preset.user)) {
+        Some((PasswordKind::None, _)) => None,
+        Some((_, UserForm::Full)) => Some(whole),
+        Some((_, UserForm::Local)) => Some(address.local().to_owned()),
+        Some((_, UserForm::Fixed(name))) => Some(name.clone()),
+        Some((_, UserForm::Any)) => Some(asker.ask("Login name", None, "--user")?),
+        None => Some(asker.ask("Login name", Some(&whole), "--user")?),
+    })
+}
+
+fn secret(wishes: &Setup, preset: Option<&Preset>, asker: Asker) -> Result<Entry, Unanswered> {
+    match &wishes.password {
+        PasswordFrom::Command(line) => Ok(Entry::text("password-command", line)),
+        PasswordFrom::TokenCommand(line) => Ok(Entry::text("token-command", line)),
+        PasswordFrom::Stdin => {
+            tidy(secret_from_stdin()?, preset, Asker::Nobody).map(|text| Entry::secret("password", &text))
+        }
+        PasswordFrom::Asked if preset.is_some_and(|preset| preset.password == PasswordKind::Oauth) => {
+            let line = asker.ask("Program that prints an access token", None, "--token-command")?;
+            Ok(Entry::text("token-command", line))
+        }
+        PasswordFrom::Asked => password(preset, asker),
+    }
+}
+
+/// Asks for a password and stores it as it is meant.
+pub fn password(preset: Option<&Preset>, asker: Asker) -> Result<Entry, Unanswered> {
+    let question = match preset.map(|preset| preset.password) {
+        Some(PasswordKind::App) => "App password",
+        Some(PasswordKind::ApiKey) => "API key",
+        _ => "Password",
+    };
+    let typed = tidy(asker.ask_secret(question, "--password-stdin")?, preset, asker)?;
+    Ok(Entry::secret("password", &typed))
+}
+
+/// Joins the groups of an App Password of Google's, and asks again, once, for what cannot be one.
+fn tidy(typed: Zeroizing<String>, preset: Option<&Preset>, asker: Asker) -> Result<Zeroizing<String>, Unanswered> {
+    if !preset.is_some_and(|preset| preset.host.as_deref().is_some_and(is_google)) {
+        return Ok(typed);
+    }
+    let Some(joined) = joined(&typed) else {
+        let words = "that is no App Password of Google's: those are 16 small letters; the ordinary password is refused";
+        asker.say(words);
+        let again = asker.ask_secret("App password", "--password-stdin").map_err(|error| match asker {
+            Asker::Nobody => Unanswered::Unusable(words.into()),
+            Asker::Person => error,
+        })?;
+        return Ok(joined(&again).unwrap_or(again));
+    };
+    Ok(joined)
+}
+
+fn is_google(host: &str) -> bool {
+    host.ends_with(".gmail.com")
+}
+
+fn joined(typed: &str) -> Option<Zeroizing<String>> {
+    let is_one = Password::new(typed.as_bytes().to_vec()).looks_like_app_password();
+    is_one.then(|| Zeroizing::new(typed.chars().filter(|c| !c.is_whitespace()).collect()))
+}
+
+/// A name for the account that is not in use: the provider's, else the first part of the domain.
+fn free_name(preset: Option<&Preset>, address: &Mailbox, editor: &Editor) -> String {
+    let first = address.domain().split('.').next().unwrap_or_default().to_lowercase();
+    let first: String = first.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
+    let stem = preset.map(|preset| preset.id.clone()).unwrap_or(first);
+    let stem = if stem.is_empty() { "main".to_owned() } else { stem };
+    let same = |name: &String| !editor.has_account(name) || editor.is_of(name, &address.to_string());
+    let numbered = (2..100).map(|number| format!("{stem}-{number}"));
+    std::iter::once(stem.clone()).chain(numbered).find(same).unwrap_or(stem)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn plan(wishes: Setup) -> Result<Plan, String> {
+        let editor = Editor::open(Path::new("/no/such.toml")).unwrap();
+        Plan::make(&wishes, None, Asker::Nobody, &editor).map_err(|failed| failed.reason())
+    }
+
+    fn wishes(address: &str) -> Setup {
+        let password = PasswordFrom::Command("pass x".into());
+        Setup { address: Some(address.into()), password, ..Setup::default() }
+    }
+
+    #[test]
+    fn a_known_address_is_enough() {
+        let plan = plan(wishes("me@gmail.com")).unwrap();
+        assert_eq!(plan.name, "gmail");
+        let wanted = [
+            Entry::text("provider", "gmail"),
+            Entry::text("user", "me@gmail.com"),
+            Entry::text("password-command", "pass x"),
+        ];
+        assert_eq!(plan.entries(), wanted);
+    }
+
+    #[test]
+    fn an_unknown_one_needs_its_host() {
+        assert_eq!(plan(wishes("me@mail.test")).err().unwrap(), "not said, and nobody to ask: mail server (smtp host)");
+        let made =
+            plan(Setup { host: Some("smtp.mail.test".into()), port: Some(2525), ..wishes("me@mail.test") }).unwrap();
+        assert_eq!(made.name, "mail");
+        let wanted = [
+            Entry::text("host", "smtp.mail.test"),
+            Entry::number("port", 2525),
+            Entry::text("tls", "starttls"),
+            Entry::text("user", "me@mail.test"),
+            Entry::text("password-command", "pass x"),
+        ];
+        assert_eq!(Plan { tls: Some("starttls"), ..made }.entries(), wanted);
+    }
+
+    #[test]
+    fn what_cannot_be_is_said() {
+        let gmial = Setup { provider: Some("gmial".into()), ..wishes("me@x.test") };
+        assert_eq!(plan(gmial).err().unwrap(), "no provider is called \"gmial\"");
+        assert_eq!(
+            plan(wishes("me@tutanota.com")).err().unwrap(),
+            "Tuta has no SMTP, so no program can send through it"
+        );
+        assert!(plan(wishes("me")).is_err());
+    }
+
+    #[test]
+    fn an_app_password_is_joined_and_an_ordinary_one_refused() {
+        let gmail = presets::find("gmail");
+        let tidied =
+            |text: &str| tidy(Zeroizing::new(text.into()), gmail.as_ref(), Asker::Nobody).map(|text| text.to_string());
+        assert_eq!(tidied("abcd efgh\u{a0}ijkl mnop").unwrap(), "abcdefghijklmnop");
+        assert!(tidied("hunter2").unwrap_err().to_string().starts_with("that is no App Password"));
+        let other = tidy(Zeroizing::new("my pass word".into()), presets::find("fastmail").as_ref(), Asker::Nobody);
+        assert_eq!(other.unwrap().as_str(), "my pass word");
+    }
+}

@@ -1,0 +1,211 @@
+//! `mailchute setup`: at a terminal, as a person does it, and from a script.
+
+use crate::support::*;
+use nix::pty::openpty;
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::{Duration, Instant};
+
+fn relay() -> Relay {
+    // A port without a name is tried with TLS first.
+    Relay::start(Script::starttls().login(USER, PASSWORD)).tolerant()
+}
+
+/// The program at a terminal, and a person who types.
+struct Terminal {
+    keyboard: File,
+    screen: Receiver<u8>,
+    shown: String,
+    child: std::process::Child,
+    lines: usize,
+}
+
+impl Terminal {
+    fn start(sandbox: &Sandbox, arguments: &[&str]) -> Terminal {
+        let pair = openpty(None, None).unwrap();
+        let side = || Stdio::from(pair.slave.try_clone().unwrap());
+        let child = Command::new(sandbox.path("bin/mailchute"))
+            .args(arguments)
+            .env_clear()
+            .env("HOME", sandbox.path("home"))
+            .env("MAILCHUTE_CONFIG", sandbox.path("home/.config/mailchute/config.toml"))
+            .env("PATH", "/usr/bin:/bin")
+            .env("SSL_CERT_FILE", sandbox.path("ca.pem"))
+            .stdin(side())
+            .stdout(side())
+            .stderr(side())
+            .spawn()
+            .unwrap();
+        drop(pair.slave);
+        let keyboard = File::from(pair.master);
+        let mut eyes = keyboard.try_clone().unwrap();
+        let (seen, screen) = mpsc::channel();
+        thread::spawn(move || {
+            let mut byte = [0];
+            while eyes.read(&mut byte).is_ok_and(|count| count == 1) && seen.send(byte[0]).is_ok() {}
+        });
+        Terminal { keyboard, screen, shown: String::new(), child, lines: 0 }
+    }
+
+    /// Waits for a question, answers it with a line.
+    fn answer(mut self, question: &str, line: &str) -> Terminal {
+        let from = self.shown.len();
+        let end = Instant::now() + Duration::from_secs(20);
+        while !self.shown[from..].contains(question) {
+            let left = end.saturating_duration_since(Instant::now());
+            match self.screen.recv_timeout(left) {
+                Ok(byte) => self.shown.push(char::from(byte)),
+                Err(_) => panic!("{question:?} was not asked:\n{}", self.shown),
+            }
+        }
+        writeln!(self.keyboard, "{line}").unwrap();
+        self.lines += 1;
+        self
+    }
+
+    /// Waits for its end: the status, and all that was shown.
+    fn end(mut self) -> (i32, String) {
+        while let Ok(byte) = self.screen.recv_timeout(Duration::from_secs(20)) {
+            self.shown.push(char::from(byte));
+        }
+        let status = self.child.wait().unwrap().code().unwrap();
+        assert!(!self.shown.contains(PASSWORD), "the password is shown:\n{}", self.shown);
+        (status, self.shown.replace('\r', ""))
+    }
+}
+
+#[test]
+fn from_nothing_to_a_delivered_test_mail_in_under_ten_lines() {
+    let relay = relay();
+    let sandbox = Sandbox::empty();
+    let port = relay.port().to_string();
+    let terminal = Terminal::start(&sandbox, &["setup"])
+        .answer("Address to send from: ", USER)
+        .answer("Mail server (SMTP host): ", "localhost")
+        .answer("Port [587, else 465]: ", &port)
+        .answer(&format!("Login name [{USER}]: "), "")
+        .answer("Password (not shown): ", PASSWORD)
+        .answer(&format!("Mail for root goes to [{USER}]: "), "")
+        .answer(&format!("Send a test mail to {USER}? [Y/n]: "), "");
+    assert!(terminal.lines < 10);
+    let (status, shown) = terminal.end();
+    assert_eq!(status, 0, "{shown}");
+    assert!(shown.contains("the test mail was taken: 250"), "{shown}");
+    let message = relay.message();
+    assert_eq!(message.to(), [USER]);
+    assert_eq!(message.field("Subject").as_deref(), Some("Test of mailchute"));
+    let file = sandbox.path("home/.config/mailchute/config.toml");
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o7777, 0o600);
+    let wanted = format!(
+        "[accounts.example]\nhost = \"localhost\"\nport = {port}\ntls = \"starttls\"\nuser = \"{USER}\"\n\
+         password = \"{PASSWORD}\"\n\n[aliases]\nroot = \"{USER}\"\n"
+    );
+    assert_eq!(fs::read_to_string(&file).unwrap(), wanted);
+    let sent = Command::new(sandbox.path("bin/sendmail"))
+        .arg("root")
+        .env_clear()
+        .env("HOME", sandbox.path("home"))
+        .env("MAILCHUTE_CONFIG", &file)
+        .env("SSL_CERT_FILE", sandbox.path("ca.pem"))
+        .stdin(Stdio::null())
+        .status();
+    assert!(sent.unwrap().success());
+    assert_eq!(relay.messages()[1].to(), [USER]);
+}
+
+#[test]
+fn a_refused_password_may_be_typed_again_and_nothing_is_written_before_it_is_right() {
+    let relay = relay();
+    let sandbox = Sandbox::empty();
+    let (host, port) = ("--host=localhost", format!("--port={}", relay.port()));
+    let arguments = ["setup", USER, host, &port, "--user", USER, "--root", USER];
+    let (status, shown) = Terminal::start(&sandbox, &arguments)
+        .answer("Password (not shown): ", "wrong")
+        .answer("Password (not shown): ", PASSWORD)
+        .answer("Send a test mail", "n")
+        .end();
+    assert_eq!(status, 0, "{shown}");
+    assert!(shown.contains("535"), "{shown}");
+    assert_eq!(relay.messages().len(), 0);
+    let again = Sandbox::empty();
+    let (status, shown) = Terminal::start(&again, &arguments)
+        .answer("Password (not shown): ", "wrong")
+        .answer("Password (not shown): ", "wrong again")
+        .end();
+    assert_eq!(status, 78, "{shown}");
+    assert!(!again.path("home/.config").exists());
+}
+
+#[test]
+fn an_account_is_replaced_only_when_a_person_says_so_and_the_rest_of_the_file_stays() {
+    let relay = relay();
+    let sandbox = Sandbox::for_relay(&relay).top("# mine").tables("[queue]\nexpire = \"2d\" # short");
+    let before = fs::read_to_string(sandbox.config()).unwrap();
+    let port = format!("--port={}", relay.port());
+    let config = sandbox.config();
+    let arguments =
+        ["setup", USER, "--host=localhost", &port, "--user", USER, "-a", "test", "-C", config.to_str().unwrap()];
+    let typed = |terminal: Terminal| terminal.answer("Password (not shown): ", PASSWORD);
+    let (status, shown) = typed(Terminal::start(&sandbox, &arguments)).answer("Replace it? [y/N]: ", "").end();
+    assert_eq!(status, 78, "{shown}");
+    assert_eq!(fs::read_to_string(sandbox.config()).unwrap(), before);
+    let (status, shown) = typed(Terminal::start(&sandbox, &arguments))
+        .answer("Replace it? [y/N]: ", "y")
+        .answer("Mail for root", "")
+        .answer("Send a test mail", "n")
+        .end();
+    assert_eq!(status, 0, "{shown}");
+    let after = fs::read_to_string(sandbox.config()).unwrap();
+    assert!(after.starts_with("# mine\n") && after.contains("expire = \"2d\" # short"), "{after}");
+    assert!(after.contains("[accounts.test]\nhost = \"localhost\"\n"), "{after}");
+}
+
+#[test]
+fn a_script_says_everything_at_once() {
+    let relay = relay();
+    let sandbox = Sandbox::empty();
+    let port = format!("--port={}", relay.port());
+    let run = |more: &[&str]| {
+        let arguments = [&["setup", USER, "--host=localhost", &port, "--password-stdin"], more].concat();
+        sandbox.mailchute(arguments).env("SSL_CERT_FILE", sandbox.path("ca.pem")).input(format!("{PASSWORD}\n"))
+    };
+    let said = run(&["--test-mail"]).prints();
+    assert!(said.starts_with("account example is in ") && said.contains("the test mail was taken: 250"), "{said}");
+    assert_eq!(relay.message().to(), [USER]);
+    assert!(run(&[]).fails(78).contains("--replace"));
+    run(&["--replace", "--default", "--no-test"]).prints();
+    let text = fs::read_to_string(sandbox.config()).unwrap();
+    assert!(text.starts_with("default-account = \"example\"\n"), "{text}");
+    sandbox.mailchute(["queue"]).prints();
+}
+
+#[test]
+fn a_port_that_begins_with_tls_is_found_out() {
+    let relay = Relay::start(Script::implicit().login(USER, PASSWORD));
+    let sandbox = Sandbox::empty();
+    let port = format!("--port={}", relay.port());
+    let arguments = ["setup", USER, "--host=localhost", &port, "--password-stdin"];
+    sandbox.mailchute(arguments).env("SSL_CERT_FILE", sandbox.path("ca.pem")).input(PASSWORD).prints();
+    assert!(fs::read_to_string(sandbox.config()).unwrap().contains("tls = \"implicit\""));
+}
+
+#[test]
+fn what_is_missing_in_a_script_is_named_with_its_option() {
+    let sandbox = Sandbox::empty();
+    for (arguments, hint) in [
+        (&["setup"][..], "an address"),
+        (&["setup", "me@mail.test"], "--host"),
+        (&["setup", "me@gmail.com"], "--password-stdin"),
+        (&["setup", "me@outlook.com"], "--token-command"),
+    ] {
+        let said = sandbox.mailchute(arguments).fails(64);
+        assert!(said.contains(&format!("say it with {hint}")), "{arguments:?}: {said}");
+    }
+    let said = sandbox.mailchute(["setup", "me@gmail.com", "--password-stdin"]).input("hunter2").fails(65);
+    assert!(said.contains("16 small letters"), "{said}");
+    assert!(!sandbox.config().exists());
+}
