@@ -17,6 +17,15 @@ pub enum Own {
     Serve(Role),
 }
 
+/// What of that which waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// All that no person has put on hold.
+    All,
+    /// What the schedule would try by now.
+    Due,
+}
+
 /// Which half of the spooler a process is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -57,7 +66,7 @@ pub enum PasswordFrom {
 pub enum QueueCommand {
     List(Listing),
     Show(String),
-    Flush,
+    Flush(Waiting),
     Retry(Vec<String>),
     Hold(Vec<String>),
     Release(Vec<String>),
@@ -111,8 +120,9 @@ pub const COMMANDS: &[Command] = &[
         make: |given| given.listing().map(|listing| Own::Queue(QueueCommand::List(listing))) },
     Command { name: "queue show", arguments: "id", options: &[], help: "show an entry: envelope, attempts, header",
         make: |given| given.one().map(|id| Own::Queue(QueueCommand::Show(id))) },
-    Command { name: "queue flush", arguments: "", options: &[], help: "try everything now, as sendmail -q does",
-        make: |given| given.nothing().map(|()| Own::Queue(QueueCommand::Flush)) },
+    Command { name: "queue flush", arguments: "[--due]", options: &[("due", "")],
+        help: "try everything now, as sendmail -q does; or what is due",
+        make: |given| given.waiting().map(|waiting| Own::Queue(QueueCommand::Flush(waiting))) },
     Command { name: "queue retry", arguments: "id ...", options: &[], help: "try these entries now",
         make: |given| given.some().map(|ids| Own::Queue(QueueCommand::Retry(ids))) },
     Command { name: "queue hold", arguments: "id ...", options: &[], help: "keep these entries from being tried",
@@ -195,6 +205,11 @@ impl Given {
     fn listing(self) -> Option<Listing> {
         let listing = if self.options.is_empty() { Listing::Text } else { Listing::Json };
         self.nothing().map(|()| listing)
+    }
+
+    fn waiting(self) -> Option<Waiting> {
+        let waiting = if self.options.is_empty() { Waiting::All } else { Waiting::Due };
+        self.nothing().map(|()| waiting)
     }
 
     fn role(self) -> Option<Role> {

@@ -3,7 +3,7 @@
 use super::context::Context;
 use super::courier::read_header;
 use super::{Failed, list_queue, run_queue};
-use crate::cli::{DeadCommand, Global, QueueCommand, Removal, Selection};
+use crate::cli::{DeadCommand, Global, QueueCommand, Removal, Selection, Waiting};
 use crate::clock::Moment;
 use crate::diagnostic::Explain;
 use crate::exit::Exit;
@@ -24,7 +24,8 @@ pub fn act(process: &Process, global: &Global, command: QueueCommand) -> Result<
     match command {
         QueueCommand::List(form) => list_queue::list(&context, Place::Queue, form),
         QueueCommand::Dead(DeadCommand::List(form)) => list_queue::list(&context, Place::Dead, form),
-        QueueCommand::Flush => run_queue::by_hand(process, global, Selection::All),
+        QueueCommand::Flush(Waiting::All) => run_queue::by_hand(process, global, Selection::All),
+        QueueCommand::Flush(Waiting::Due) => run_queue::by_timer(&context),
         QueueCommand::Show(id) => show(&context, &id),
         QueueCommand::Retry(ids) => {
             let spool = context.spool()?;

@@ -35,6 +35,17 @@ pub fn by_hand(process: &Process, global: &Global, selection: cli::Selection) ->
     Ok(Exit::Ok)
 }
 
+/// Tries what is due, for a timer.
+///
+/// # Errors
+/// The spool cannot be used.
+pub fn by_timer(context: &Context) -> Result<Exit, Failed> {
+    if let Some(spool) = Spool::existing(&context.config.spool)? {
+        run(context, &spool, &Selection::All, Occasion::DueOnly)?;
+    }
+    Ok(Exit::Ok)
+}
+
 /// Tries what is due, by a detached child, after a message has gone through: a laptop needs no daemon.
 pub fn flush_behind(context: &Context, spool: &Spool) {
     let waiting = spool.queue().is_ok_and(|ids| !ids.is_empty());

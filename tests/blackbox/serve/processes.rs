@@ -1,13 +1,12 @@
 //! The two processes: how they start, die and are started again, and what of it callers notice.
 
 use super::*;
-use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::collections::HashMap;
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::AsRawFd;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
@@ -92,14 +91,17 @@ fn passed_sockets_are_served_also_over_loopback() {
     fs::create_dir(machine.system.path("run")).unwrap();
     let local = UnixListener::bind(machine.system.path("run/submit.sock")).unwrap();
     let loopback = TcpListener::bind("127.0.0.1:0").unwrap();
-    let passed = [local.as_raw_fd(), loopback.as_raw_fd()];
-    fcntl(&local, FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
-    fcntl(&loopback, FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
-    let script =
-        format!("LISTEN_PID=$$ LISTEN_FDS=2 exec \"$@\" 8<&{} 9<&{} 3<&8 4<&9 8<&- 9<&-", passed[0], passed[1]);
-    let spooler = machine.system.mailchute(["serve"]).through_shell(&script).start();
     let address = loopback.local_addr().unwrap();
-    drop((local, loopback));
+    let script = "LISTEN_PID=$$ LISTEN_FDS=2 exec \"$@\" 3<&0 4<&1 0</dev/null 1>/dev/null";
+    let mut spooler = Command::new("/bin/sh")
+        .args(["-c", script, "sh"])
+        .arg(machine.system.path("bin/mailchute"))
+        .arg("serve")
+        .env("MAILCHUTE_CONFIG", machine.system.config())
+        .stdin(OwnedFd::from(local))
+        .stdout(OwnedFd::from(loopback))
+        .spawn()
+        .unwrap();
     machine.sendmail(&TO_BOB).input(MESSAGE).silent();
     let mut client = BufReader::new(TcpStream::connect(address).unwrap());
     client.get_mut().set_read_timeout(Some(Duration::from_secs(20))).unwrap();
@@ -109,7 +111,8 @@ fn passed_sockets_are_served_also_over_loopback() {
     client.read_to_string(&mut said).unwrap();
     assert!(said.contains("500 5.5.2") && said.contains("queued as") && said.ends_with("221 2.0.0 Bye\r\n"), "{said}");
     machine.relay.wait_for_messages(2);
-    drop(spooler);
+    kill(Pid::from_raw(spooler.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
+    assert!(spooler.wait().unwrap().success());
 }
 
 #[test]

@@ -19,7 +19,12 @@ fn a_user_sees_his_own_mail_and_root_all() {
     assert_eq!(machine.user.list().len(), 2);
     let other = machine.sendmail_as("daemon", &["-bp"]).prints();
     assert_eq!(other, "Mail queue is empty\n");
-    assert!(fs::metadata(machine.system.spool()).unwrap().permissions().mode() & 0o077 == 0);
+    let script = format!(
+        "exec setpriv --reuid www-data --regid www-data --clear-groups -- cat {0}/config.toml {0}/spool/*/*",
+        machine.system.root().display()
+    );
+    let read = machine.sendmail(&[]).within(Path::new("/")).through_shell(&script).finish();
+    assert_eq!((read.status.success(), read.stdout.as_str()), (false, ""), "who may send may not read");
     // A forced run is root's; anybody may ask for what is due.
     let lunch = machine.relay.connections();
     machine.sendmail(&["-q"]).silent();
