@@ -10,6 +10,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The world as this process found it.
 #[derive(Clone, Debug)]
@@ -53,6 +54,7 @@ impl Process {
             return Err(Exit::Config);
         }
         system::tame_signals();
+        std::panic::set_hook(Box::new(|fault| own_fault(&fault.to_string())));
         nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
         let environment: HashMap<OsString, OsString> = world::environment();
         system::close_from(3 + passed_sockets(&environment));
@@ -124,6 +126,20 @@ pub fn say(text: &str) {
 /// Writes to standard error, in one piece.
 pub fn complain(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
+}
+
+static MESSAGE_IS_SAFE: AtomicBool = AtomicBool::new(false);
+
+/// From now on the message is ours to deliver: not even a fault in the program may tell the caller otherwise.
+pub fn message_is_safe() {
+    MESSAGE_IS_SAFE.store(true, Ordering::SeqCst);
+}
+
+/// Ends a process in which something has happened that cannot happen.
+fn own_fault(words: &str) {
+    complain(&format!("mailchute: a fault in mailchute itself: {}\n", words.replace('\n', " ")));
+    let exit = if MESSAGE_IS_SAFE.load(Ordering::SeqCst) { Exit::Ok } else { Exit::Software };
+    system::leave(exit.code());
 }
 
 /// Ends the process with a status.

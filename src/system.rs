@@ -42,10 +42,14 @@ pub fn close_from(first: u32) {
 }
 
 /// Ignores the signals that would end us in the middle of a write; the write then reports the error instead
-/// (SIGPIPE: EPIPE, SIGXFSZ: EFBIG). SIGCHLD goes back to its default, which a caller may have changed to "ignore".
+/// (SIGPIPE: EPIPE, SIGXFSZ: EFBIG). SIGCHLD goes back to its default, which a caller may have changed to "ignore",
+/// and nothing stays blocked.
 pub fn tame_signals() {
-    // SAFETY: SIG_IGN and SIG_DFL install no handler of ours.
+    // SAFETY: SIG_IGN and SIG_DFL install no handler of ours; the set is initialised before it is read.
     unsafe {
+        let mut none: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
         libc::signal(libc::SIGPIPE, libc::SIG_IGN);
         libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
         libc::signal(libc::SIGCHLD, libc::SIG_DFL);

@@ -1,6 +1,7 @@
 //! Which commands of our own? This table: a row each. How a command line is cut into them is in `mailchute.rs`.
 
 use super::age;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// A command of our own, with all it was told.
@@ -9,6 +10,8 @@ pub enum Own {
     Queue(QueueCommand),
     /// Set up an account.
     Setup(Box<Setup>),
+    /// Take over what another program knows.
+    Import(Import),
     /// Find out why mail does not go.
     Doctor(Listing),
     /// The providers there are presets for, or all that is known of one.
@@ -49,6 +52,27 @@ pub struct Setup {
     pub replace: bool,
     pub test_mail: bool,
     pub no_test: bool,
+}
+
+/// Whose configuration becomes ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Import {
+    pub program: Foreign,
+    /// Its file; `None` for the usual place.
+    pub file: Option<PathBuf>,
+    pub write: bool,
+    pub replace: bool,
+}
+
+/// A program whose configuration can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Foreign {
+    Msmtp,
+    Ssmtp,
+    Nullmailer,
+    Dma,
+    Postfix,
+    Git,
 }
 
 /// Where the password of a new account comes from.
@@ -140,6 +164,9 @@ pub const COMMANDS: &[Command] = &[
         make: |given| given.some().map(|ids| dead(DeadCommand::Remove(ids))) },
     Command { name: "setup", arguments: "[address] [options]", options: SETUP, help: "set up an account and try it",
         make: |given| given.setup().map(|wishes| Own::Setup(Box::new(wishes))) },
+    Command { name: "import", arguments: "program [file] [options]", options: IMPORT,
+        help: "take over the accounts of another program",
+        make: |given| given.import().map(Own::Import) },
     Command { name: "doctor", arguments: "[--json]", options: JSON, help: "find out why mail does not go, without sending any",
         make: |given| given.listing().map(Own::Doctor) },
     Command { name: "providers", arguments: "[name]", options: &[], help: "list the providers known, or show one",
@@ -164,6 +191,21 @@ const SETUP: &[(&str, &str)] = &[
     ("replace", "replace the account of that name"),
     ("test-mail", "send a test mail to the address"),
     ("no-test", "write it without logging in"),
+];
+
+const IMPORT: &[(&str, &str)] = &[
+    ("write", "put them into the configuration instead of printing them"),
+    ("replace", "replace accounts of the same names"),
+];
+
+/// The programs whose configuration can be read, as they are named.
+const FOREIGN: [(&str, Foreign); 6] = [
+    ("msmtp", Foreign::Msmtp),
+    ("ssmtp", Foreign::Ssmtp),
+    ("nullmailer", Foreign::Nullmailer),
+    ("dma", Foreign::Dma),
+    ("postfix", Foreign::Postfix),
+    ("git", Foreign::Git),
 ];
 
 fn dead(command: DeadCommand) -> Own {
@@ -229,6 +271,16 @@ impl Given {
             [(_, value)] => age::parse(value).and_then(|age| self.nothing().map(|()| Removal::OlderThan(age))),
             _ => None,
         }
+    }
+
+    fn import(self) -> Option<Import> {
+        let has = |name: &str| self.options.iter().any(|(option, _)| *option == name);
+        let (write, replace) = (has("write"), has("replace"));
+        let mut words = self.words.into_iter();
+        let name = words.next()?;
+        let program = FOREIGN.iter().find(|(known, _)| *known == name)?.1;
+        let file = words.next().map(PathBuf::from);
+        words.next().is_none().then_some(Import { program, file, write, replace })
     }
 
     fn setup(self) -> Option<Setup> {

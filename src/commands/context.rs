@@ -5,13 +5,14 @@ use crate::cli::Global;
 use crate::config::{self, Account, Config};
 use crate::diagnostic;
 use crate::log::Log;
-use crate::mail::address::Addressee;
+use crate::mail::address::{Addressee, Mailbox};
+use crate::mail::envelope::ReversePath;
 use crate::mail::header::Header;
 use crate::process::{self, Process};
-use crate::queue::conclude::Desk;
+use crate::queue::conclude::{Desk, Readers};
 use crate::queue::retry::Policy;
-use crate::route::{self, Locals};
-use crate::spool::{Spool, SpoolError};
+use crate::route::{self, Locals, RouteError};
+use crate::spool::{Spool, SpoolError, Ticket};
 use crate::submission::Roots;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -75,14 +76,37 @@ impl<'a> Context<'a> {
         route::choose(&self.config, None, None, &Header::default()).ok().map(|route| route.account)
     }
 
+    /// The account that a stored message goes through now. The header is read only when it decides.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn account_of(&self, ticket: &Ticket, header: &dyn Fn() -> Header) -> Result<&Account, RouteError> {
+        let sender = match ticket.envelope.reverse_path() {
+            ReversePath::Mailbox(mailbox) => Some(mailbox),
+            ReversePath::Null => None,
+        };
+        let header = if self.config.accounts.len() > 1 { header() } else { Header::default() };
+        route::choose(&self.config, ticket.account.as_deref(), sender, &header).map(|route| route.account)
+    }
+
     /// What concluding an attempt needs.
     pub fn desk<'b>(&'b self, spool: &'b Spool) -> Desk<'b> {
-        Desk { spool, log: &self.log, policy: &self.policy, host: &self.process.host }
+        Desk { spool, log: &self.log, policy: &self.policy, host: &self.process.host, readers: self }
     }
 
     /// What routing knows of local names.
     pub fn locals(&self) -> Locals<'_> {
         Locals { config: &self.config, hosts: &self.hosts, system_aliases: &self.system_aliases }
+    }
+}
+
+impl Readers for Context<'_> {
+    fn of(&self, address: &Mailbox) -> Vec<Mailbox> {
+        let addressee = [Addressee::Mailbox(address.clone())];
+        let account = self.usual_account();
+        let readers = account.and_then(|account| route::recipients(&self.locals(), account, &addressee).ok());
+        let readers: Vec<Mailbox> = readers.into_iter().flatten().map(|recipient| recipient.mailbox).collect();
+        if readers.is_empty() { vec![address.clone()] } else { readers }
     }
 }
 

@@ -7,11 +7,12 @@ use crate::clock::Moment;
 use crate::config::Account;
 use crate::diagnostic::printable;
 use crate::mail::encode;
-use crate::mail::envelope::{Envelope, ReversePath};
+use crate::mail::envelope::Envelope;
 use crate::mail::header::Header;
 use crate::mail::outcome::{Attempt, Failure, Outcome, Stage, Trouble};
 use crate::mail::wire::Wire;
 use crate::process;
+use crate::queue;
 use crate::queue::run::{self, Destination, Submitter};
 use crate::route;
 use crate::spool::{Entry, Region, Shape, Ticket};
@@ -43,8 +44,9 @@ impl Parcel<'_> {
         Parcel { envelope: &entry.ticket().envelope, header, body, eight_bit: entry.eight_bit() }
     }
 
-    /// What lies in an open file that may not be an entry yet.
-    pub fn from_content<'a>(envelope: &'a Envelope, content: &Region, shape: Shape) -> Parcel<'a> {
+    /// What lies in an open file that may not be an entry yet. When it is one, the file shares its lock: nothing else
+    /// may keep it open.
+    pub fn from_content(envelope: &Envelope, content: Region, shape: Shape) -> Parcel<'_> {
         let header = content.part(0, shape.header);
         let body = content.part(shape.header, shape.body);
         Parcel { envelope, header, body, eight_bit: shape.eight_bit }
@@ -58,7 +60,7 @@ impl Parcel<'_> {
 
     /// Addresses and bytes as this account may send them and its relay can take them.
     fn address(&self, context: &Context, account: &Account, session: &Session) -> io::Result<(Envelope, Wire)> {
-        let header = read_header(&self.header)?;
+        let header = queue::header(&self.header)?;
         let (envelope, header) =
             route::identify(&context.config, account, &context.hosts, self.envelope.clone(), header);
         if !self.eight_bit || session.takes_eight_bit() {
@@ -72,12 +74,6 @@ impl Parcel<'_> {
         let size = body.size();
         Ok((envelope, Wire::new(&header, Box::new(body), size, nature.eight_bit)))
     }
-}
-
-/// Reads back a stored header.
-pub fn read_header(region: &Region) -> io::Result<Header> {
-    let octets = region.read()?;
-    Ok(Header::from_bytes(octets.strip_suffix(b"\r\n").unwrap_or(&octets)))
 }
 
 /// How relays are reached in this process.
@@ -145,12 +141,7 @@ fn unreadable(relay: &str, error: &io::Error, recipients: usize) -> Attempt {
 
 impl run::Courier for Courier<'_> {
     fn destinations(&self, ticket: &Ticket, header: &dyn Fn() -> Header) -> Result<Vec<Destination>, Failure> {
-        let sender = match ticket.envelope.reverse_path() {
-            ReversePath::Mailbox(mailbox) => Some(mailbox),
-            ReversePath::Null => None,
-        };
-        let route = route::choose(&self.context.config, ticket.account.as_deref(), sender, &header());
-        let account = route.map(|route| route.account).map_err(|error| Failure {
+        let account = self.context.account_of(ticket, header).map_err(|error| Failure {
             stage: Stage::Resolve,
             relay: "no account".into(),
             reply: None,

@@ -5,6 +5,7 @@ use super::Failed;
 use crate::mail::encode;
 use crate::mail::header::Header;
 use crate::mail::message::Body;
+use crate::process;
 use crate::spool::{Draft, Entry, Region, Shape, Spool, SpoolError, Ticket};
 use crate::system;
 use std::fs::File;
@@ -59,6 +60,14 @@ impl Keeper {
             Keeper::Draft(draft) => Committing::start(draft, shape),
             Keeper::Memory(_, error) => Committing::done(Err(error)),
         }
+    }
+
+    /// Makes the message durable, for a caller with nothing else to do meanwhile.
+    pub fn commit_now(self, shape: Shape) -> Committing {
+        Committing::done(match self {
+            Keeper::Draft(draft) => draft.commit(shape),
+            Keeper::Memory(_, error) => Err(error),
+        })
     }
 
     /// Takes what a draft could not write to its disk, and goes on in memory.
@@ -154,13 +163,13 @@ impl Committing {
         let (tell, answer) = mpsc::channel();
         let thread = thread::Builder::new().stack_size(128 * 1024).spawn(move || {
             if let Ok(draft) = take.recv() {
-                let _ = tell.send(draft.commit(shape));
+                let _ = tell.send(commit(draft, shape));
             }
         });
         // A system that gives no thread still commits, only not at the same time.
         let result = match thread {
-            Ok(_) => hand_over.send(draft).err().map(|unsent| unsent.0.commit(shape)),
-            Err(_) => Some(draft.commit(shape)),
+            Ok(_) => hand_over.send(draft).err().map(|unsent| commit(unsent.0, shape)),
+            Err(_) => Some(commit(draft, shape)),
         };
         Committing(Arc::new(Mutex::new(Commit { answer, result, taken: false })))
     }
@@ -196,6 +205,10 @@ impl Commit {
         let answer = &self.answer;
         self.result.get_or_insert_with(|| answer.recv().unwrap_or_else(|_| Err(interrupted())))
     }
+}
+
+fn commit(draft: Draft, shape: Shape) -> Result<Entry, SpoolError> {
+    draft.commit(shape).inspect(|_| process::message_is_safe())
 }
 
 /// The committing thread died, which it never does.

@@ -163,10 +163,30 @@ pub fn compose<'a>(context: &'a Context, caller: &Caller, asked: Asked, header: 
     // Before bare names are completed, which hides that they are local. What it makes of the reverse-path matters even
     // if another account will send in the end: the bounce must reach somebody.
     let (envelope, header) = route::identify(config, account, &context.hosts, envelope, header);
-    let header = complete(context, caller, &asked, account, &envelope, header, created);
-    let message_id = header.first("Message-ID").map(|field| field.text()).unwrap_or_default();
-    let ticket = Ticket { envelope, account: asked.account, uid: caller.uid, created, message_id };
+    let (ticket, header) = seal(context, caller, &asked, account.from.as_ref(), envelope, header, created);
     Ok(Letter { ticket, header, account })
+}
+
+/// As much of a letter as can be had without an account, for a person to send later: bare names stand for this
+/// host's. `None` when there is nobody to send it to.
+pub fn without_account(context: &Context, asked: Asked, header: Header) -> Option<(Ticket, Header)> {
+    let here = |addressee: &Addressee| match addressee {
+        Addressee::Mailbox(mailbox) => Some(mailbox.clone()),
+        Addressee::Local(name) => Mailbox::parse(&format!("{name}@{}", context.config.domain)).ok(),
+    };
+    let recipients = asked.to.iter().filter_map(|wanted| {
+        let (notify, original) = (wanted.notify, wanted.original.clone());
+        Some(Recipient { notify, original, ..Recipient::new(here(&wanted.addressee)?) })
+    });
+    let sender = match &asked.sender {
+        Some(sender) => sender.as_ref().and_then(here),
+        None => context.process.caller.login.clone().and_then(|login| here(&Addressee::Local(login))),
+    };
+    let reverse_path = sender.map_or(ReversePath::Null, ReversePath::Mailbox);
+    let mut envelope = Envelope::new(reverse_path, recipients.collect())?;
+    envelope.ret = asked.ret;
+    envelope.envid.clone_from(&asked.envid);
+    Some(seal(context, &context.process.caller, &asked, None, envelope, header, Moment::now()))
 }
 
 /// Whom one addressee stands for.
@@ -190,19 +210,20 @@ fn expand(context: &Context, account: &Account, wanted: &Wanted, aliases: Aliase
 /// Tells apart what one process composes at the same moment.
 static COMPOSED: AtomicU32 = AtomicU32::new(0);
 
-fn complete(
+/// Makes the header complete, and takes down what belongs to it.
+fn seal(
     context: &Context,
     caller: &Caller,
     asked: &Asked,
-    account: &Account,
-    envelope: &Envelope,
+    usual_from: Option<&Mailbox>,
+    envelope: Envelope,
     header: Header,
     now: Moment,
-) -> Header {
+) -> (Ticket, Header) {
     let login = caller.login.clone().unwrap_or_else(|| format!("uid{}", caller.uid));
     let from = match envelope.reverse_path() {
         ReversePath::Mailbox(mailbox) => mailbox.to_string(),
-        ReversePath::Null => match &account.from {
+        ReversePath::Null => match usual_from {
             Some(from) => from.to_string(),
             None => format!("{login}@{}", context.config.domain),
         },
@@ -217,5 +238,8 @@ fn complete(
         unique: &format!("{:x}.{:x}.{:x}", now.0, std::process::id(), COMPOSED.fetch_add(1, Ordering::Relaxed)),
         qualify: (asked.names == Names::Complete).then_some(context.config.domain.as_str()),
     };
-    compose::compose(header, &defaults)
+    let header = compose::compose(header, &defaults);
+    let message_id = header.first("Message-ID").map(|field| field.text()).unwrap_or_default();
+    let account = asked.account.clone();
+    (Ticket { envelope, account, uid: caller.uid, created: now, message_id }, header)
 }

@@ -6,6 +6,7 @@ use crate::cli::{Global, Listing};
 use crate::clock::Moment;
 use crate::exit::Exit;
 use crate::process::Process;
+use crate::queue;
 use crate::queue::listing::{self, Row};
 use crate::spool::{Hold, Place, QueueId, Spool};
 use std::collections::HashSet;
@@ -46,14 +47,15 @@ pub fn row(
     if whose.is_some_and(|uid| uid != peek.ticket.uid) {
         return None;
     }
-    let account = peek.ticket.account.clone().or_else(|| context.usual_account().map(|account| account.name.clone()));
-    let hold = account.as_deref().and_then(|account| spool.recall(account).hold);
+    let header = || queue::header(&peek.header).unwrap_or_default();
+    let account = context.account_of(&peek.ticket, &header).ok().map(|account| account.name.as_str());
+    let account = peek.ticket.account.as_deref().or(account);
+    let hold = account.and_then(|account| spool.recall(account).hold);
     let standing = match place {
         Place::Queue if claimed.contains(&peek.inode) => listing::Place::Claimed,
         Place::Queue => listing::Place::Queue,
         Place::Dead => listing::Place::Dead,
     };
-    let account = account.as_deref();
     Some(listing::row(id.as_str(), &peek.ticket, &peek.progress, peek.size, standing, account, hold.as_ref()))
 }
 

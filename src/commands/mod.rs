@@ -8,11 +8,13 @@ mod detach;
 mod dialogue;
 mod doctor;
 mod handover;
+mod import;
 mod letter;
 mod list_queue;
 mod offer;
 mod providers;
 mod queue;
+mod revive;
 mod run_queue;
 mod send;
 mod serve;
@@ -48,6 +50,7 @@ fn perform(process: &Process, invocation: Invocation) -> Result<Exit, Failed> {
         Invocation::NewAliases(global) => verify::aliases(process, &global),
         Invocation::Own(Own::Queue(command), global) => queue::act(process, &global, command),
         Invocation::Own(Own::Setup(wishes), global) => setup::set_up(process, &global, &wishes),
+        Invocation::Own(Own::Import(wishes), global) => import::import(process, &global, &wishes),
         Invocation::Own(Own::Doctor(form), global) => doctor::examine(process, &global, form),
         Invocation::Own(Own::Providers(name), _) => providers::show(name.as_deref()),
         Invocation::Own(Own::Serve(role), global) => serve::serve(process, &global, role),

@@ -66,9 +66,9 @@ impl<'a> Offer<'a> {
                 }
                 Err(trouble) => (Attempt::failed(trouble, everyone.len()), None),
             };
-            let is_settled = attempt.trouble.is_none() || attempt.is_decided();
+            let is_over = !attempt.may_go_elsewhere();
             last = Some(Offered { attempt, account, session });
-            if is_settled {
+            if is_over {
                 break;
             }
         }
@@ -83,11 +83,11 @@ impl<'a> Offer<'a> {
         }
         let hold = spool.recall(&account.name).hold?;
         Some(Trouble::Held(Failure {
-            stage: Stage::Auth,
+            stage: Stage::Held,
             relay: format!("account {}", account.name),
             reply: None,
-            cause: format!("held since {}: {}", hold.since.rfc3339(), hold.reason),
-            hint: Some("mend it, then: mailchute queue flush".into()),
+            cause: format!("since {}: {}", hold.since.rfc3339(), hold.reason),
+            hint: Some("mailchute doctor names the cause; mailchute queue flush tries again".into()),
         }))
     }
 

@@ -1,13 +1,13 @@
 //! `mailchute queue`: acting on single entries.
 
 use super::context::Context;
-use super::courier::read_header;
-use super::{Failed, list_queue, run_queue};
+use super::{Failed, list_queue, revive, run_queue};
 use crate::cli::{DeadCommand, Global, QueueCommand, Removal, Selection, Waiting};
 use crate::clock::Moment;
 use crate::diagnostic::Explain;
 use crate::exit::Exit;
 use crate::process::{self, Process};
+use crate::queue;
 use crate::queue::hold::Occasion;
 use crate::queue::listing;
 use crate::queue::run;
@@ -35,18 +35,22 @@ pub fn act(process: &Process, global: &Global, command: QueueCommand) -> Result<
             }
             Ok(Exit::Ok)
         }
-        QueueCommand::Hold(ids) => each(&context, Place::Queue, &ids, |mut entry| entry.hold()),
-        QueueCommand::Release(ids) => each(&context, Place::Queue, &ids, |mut entry| entry.release(Moment::now())),
-        QueueCommand::Remove(Removal::Ids(ids)) => each(&context, Place::Queue, &ids, Entry::remove),
+        QueueCommand::Hold(ids) => each(&context, Place::Queue, &ids, |mut entry| plain(entry.hold())),
+        QueueCommand::Release(ids) => {
+            each(&context, Place::Queue, &ids, |mut entry| plain(entry.release(Moment::now())))
+        }
+        QueueCommand::Remove(Removal::Ids(ids)) => each(&context, Place::Queue, &ids, |entry| plain(entry.remove())),
         QueueCommand::Remove(Removal::All) => clear(&context, |_| true),
         QueueCommand::Remove(Removal::OlderThan(age)) => {
             let now = Moment::now();
             clear(&context, |entry| now.since(entry.ticket().created) > age)
         }
         QueueCommand::Dead(DeadCommand::Retry(ids)) => {
-            each(&context, Place::Dead, &ids, |entry| entry.revive(Moment::now()))
+            each(&context, Place::Dead, &ids, |entry| Ok(revive::revive(&context, entry)?))
         }
-        QueueCommand::Dead(DeadCommand::Remove(ids)) => each(&context, Place::Dead, &ids, Entry::remove),
+        QueueCommand::Dead(DeadCommand::Remove(ids)) => {
+            each(&context, Place::Dead, &ids, |entry| plain(entry.remove()))
+        }
     }
 }
 
@@ -56,11 +60,15 @@ fn show(context: &Context, id: &str) -> Result<Exit, Failed> {
     for place in [Place::Queue, Place::Dead] {
         let row = list_queue::row(context, &spool, place, &id, None, &spool.claimed());
         let (Some(row), Some(peek)) = (row, spool.peek_in(place, &id)?) else { continue };
-        let header = read_header(&peek.header).map_err(Failed::system)?;
+        let header = queue::header(&peek.header).map_err(Failed::system)?;
         process::say(&listing::show(&row, &header, Moment::now()));
         return Ok(Exit::Ok);
     }
     Err(Unmet::NoSuch(id.to_string()).into())
+}
+
+fn plain(done: io::Result<()>) -> Result<(), Failed> {
+    done.map_err(Failed::system)
 }
 
 /// Does something to each entry named; the first that cannot be had ends it.
@@ -68,12 +76,12 @@ fn each(
     context: &Context,
     place: Place,
     ids: &[String],
-    act: impl Fn(Entry) -> io::Result<()>,
+    act: impl Fn(Entry) -> Result<(), Failed>,
 ) -> Result<Exit, Failed> {
     let spool = context.spool()?;
     for id in parse(ids)? {
         match spool.claim_in(place, &id)? {
-            Claim::Mine(entry) => act(entry).map_err(Failed::system)?,
+            Claim::Mine(entry) => act(entry)?,
             Claim::Busy => return Err(Unmet::Busy(id.to_string()).into()),
             Claim::Gone => return Err(Unmet::NoSuch(id.to_string()).into()),
             Claim::Unusable(why) => return Err(Unmet::Unusable(id.to_string(), why).into()),

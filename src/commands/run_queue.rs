@@ -8,8 +8,9 @@ use crate::exit::Exit;
 use crate::process::{self, Process};
 use crate::queue::hold::Occasion;
 use crate::queue::run::{Run, Selection, Tally};
-use crate::spool::Spool;
+use crate::spool::{QueueId, Spool};
 use crate::system::{self, Side};
+use std::collections::HashSet;
 use std::io::IsTerminal;
 use std::sync::atomic::AtomicBool;
 
@@ -46,11 +47,27 @@ pub fn by_timer(context: &Context) -> Result<Exit, Failed> {
     Ok(Exit::Ok)
 }
 
-/// Tries what is due, by a detached child, after a message has gone through: a laptop needs no daemon.
+/// Tries what is due, by a detached child, after a message has gone through: a laptop needs no daemon. One process at
+/// a time: a hundred senders must not look through a long queue a hundred times, over as many connections.
 pub fn flush_behind(context: &Context, spool: &Spool) {
-    let waiting = spool.queue().is_ok_and(|ids| !ids.is_empty());
-    if waiting && matches!(detach::split(), Ok(Side::Child)) {
+    if !spool.is_waiting().unwrap_or_default() {
+        return;
+    }
+    // Shared with the child, and so kept until that is done.
+    let Ok(Some(_turn)) = spool.turn() else { return };
+    if matches!(detach::split(), Ok(Side::Child)) {
         let _ = run(context, spool, &Selection::All, Occasion::DueOnly);
+        system::leave(Exit::Ok.code());
+    }
+}
+
+/// Sends messages that have just come in, and then what is due, by a detached child; this process lives on.
+pub fn send_behind(context: &Context, spool: &Spool, ids: HashSet<QueueId>) {
+    if matches!(detach::split_off(), Ok(Side::Child)) {
+        let _ = run(context, spool, &Selection::These(ids), Occasion::NewMessage);
+        if let Ok(Some(_turn)) = spool.turn() {
+            let _ = run(context, spool, &Selection::All, Occasion::DueOnly);
+        }
         system::leave(Exit::Ok.code());
     }
 }

@@ -13,6 +13,7 @@ use crate::config::{Config, Delivery};
 use crate::exit::Exit;
 use crate::log::{Event, Happening};
 use crate::mail::message::{self, Dots};
+use crate::mail::outcome::Outcome;
 use crate::process::Process;
 use crate::queue::conclude::{Tried, conclude};
 use crate::queue::settle::Caller;
@@ -59,9 +60,12 @@ pub fn send(process: &Process, request: Delivering) -> Result<Exit, Failed> {
     let mut filled = deposit::fill(opened, &letter.ticket, letter.header.clone(), &mut body)?;
     system::ignore_endings();
     let content = filled.keeper.content().map_err(Failed::system)?;
-    let parcel = Parcel::from_content(&letter.ticket.envelope, &content, filled.shape);
-    let committing = filled.keeper.commit(filled.shape);
+    let parcel = Parcel::from_content(&letter.ticket.envelope, content, filled.shape);
     let delivery = mode(&request, &context.config);
+    let committing = match delivery {
+        DeliveryMode::Foreground => filled.keeper.commit(filled.shape),
+        DeliveryMode::Background | DeliveryMode::Queue => filled.keeper.commit_now(filled.shape),
+    };
     let caller = Waiting::new(if request.errors == ErrorMode::MailOnly { Caller::Gone } else { Caller::Waits });
     if delivery != DeliveryMode::Foreground && committing.is_safe() {
         let entry = committing.finish()?;
@@ -70,9 +74,9 @@ pub fn send(process: &Process, request: Delivering) -> Result<Exit, Failed> {
             return Ok(Exit::Ok);
         }
         caller.left();
-        return attempt(&context, &request, &letter, spool.as_ref(), &parcel, &Committing::done(Ok(entry)), &caller);
+        return attempt(&context, &request, &letter, spool.as_ref(), parcel, &Committing::done(Ok(entry)), &caller);
     }
-    attempt(&context, &request, &letter, spool.as_ref(), &parcel, &committing, &caller)
+    attempt(&context, &request, &letter, spool.as_ref(), parcel, &committing, &caller)
 }
 
 /// Opens the connection while the disk makes the message durable, offers it, and settles what the relay said.
@@ -81,17 +85,17 @@ fn attempt(
     request: &Delivering,
     letter: &Letter,
     spool: Option<&Spool>,
-    parcel: &Parcel,
+    parcel: Parcel,
     committing: &Committing,
     caller: &Waiting,
 ) -> Result<Exit, Failed> {
     let courier = Courier::new(context);
     let offer = Offer { context, courier: &courier, spool };
-    let mut patience = patience(&context.config, parcel, committing, caller);
+    let mut patience = patience(&context.config, &parcel, committing, caller);
     let opened = offer.open(letter.account, &mut patience);
     let entry = committing.finish().inspect(|entry| queued(context, entry));
     let accounts = courier.with_fallbacks(letter.account);
-    let Some(offered) = offer.make(accounts, opened, parcel, &mut patience) else { return Ok(Exit::Ok) };
+    let Some(offered) = offer.make(accounts, opened, &parcel, &mut patience) else { return Ok(Exit::Ok) };
     let Offered { attempt, account, session } = offered;
     let entry = match entry {
         Ok(entry) => entry,
@@ -108,11 +112,16 @@ fn attempt(
         offer.mark(account, attempt.trouble.as_ref());
     }
     verdict::tell(&attempt, parcel.envelope, &id, &conclusion, request.errors);
-    if attempt.trouble.is_none() {
-        run_queue::flush_behind(context, desk.spool);
-    }
+    // Before anything forks: a connection belongs to one process, and so does an entry that waits; what has its file
+    // open shares its lock.
+    drop((parcel, patience));
     if let Some(session) = session {
         session.quit();
+    }
+    // What waits is tried when the way has just been seen to be open.
+    let served = attempt.outcomes.iter().any(|outcome| matches!(outcome, Outcome::Accepted(_)));
+    if served && attempt.trouble.is_none() {
+        run_queue::flush_behind(context, desk.spool);
     }
     Ok(conclusion.exit)
 }
@@ -138,6 +147,7 @@ pub fn queued(context: &Context, entry: &Entry) {
 /// Whether somebody still waits for our exit status; changes when we detach.
 #[derive(Clone)]
 struct Waiting {
+    /// `-oee`: whoever waits wants to read of refusals in a mail.
     at_first: Caller,
     alone: Arc<AtomicBool>,
 }
@@ -151,8 +161,13 @@ impl Waiting {
         self.alone.store(true, Ordering::SeqCst);
     }
 
+    fn has_left(&self) -> bool {
+        self.alone.load(Ordering::SeqCst)
+    }
+
+    /// Who is to hear of refusals.
     fn who(&self) -> Caller {
-        if self.alone.load(Ordering::SeqCst) { Caller::Gone } else { self.at_first }
+        if self.has_left() { Caller::Gone } else { self.at_first }
     }
 }
 
@@ -160,7 +175,7 @@ impl Waiting {
 /// same connection and the same lock.
 fn patience(config: &Config, parcel: &Parcel, committing: &Committing, caller: &Waiting) -> Patience {
     let mut patience = Courier::patience(parcel.time());
-    if caller.who() == Caller::Waits {
+    if !caller.has_left() {
         let (committing, caller) = (committing.clone(), caller.clone());
         let let_go = move || {
             if committing.is_safe() {

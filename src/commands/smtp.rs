@@ -9,6 +9,8 @@ use crate::cli::{Delivering, DeliveryMode};
 use crate::exit::Exit;
 use crate::process::{self, Caller, Process};
 use crate::server::{Session, Settings};
+use crate::spool::QueueId;
+use std::collections::HashSet;
 use std::io;
 use std::time::Duration;
 
@@ -16,6 +18,9 @@ use std::time::Duration;
 const IDLE: Duration = Duration::from_secs(3600);
 /// How long to wait for another message before those that have come are submitted, over one connection.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// How many messages to wait with at most, when the client never pauses.
+const TOGETHER: usize = 50;
 
 /// Speaks SMTP until the client has enough.
 ///
@@ -34,9 +39,9 @@ pub fn serve(process: &Process, request: Delivering) -> Result<Exit, Failed> {
     let submits = send::mode(&request, &context.config) != DeliveryMode::Queue;
     // A client that speaks SMTP writes its own name.
     let caller = Caller { full_name: String::new(), ..process.caller.clone() };
-    let mut unsent = false;
+    let mut unsent = HashSet::new();
     loop {
-        let patience = if unsent { PAUSE } else { IDLE };
+        let patience = if unsent.is_empty() { IDLE } else { PAUSE };
         match dialogue.next_message(patience) {
             Ok(Next::Message(mut transaction)) => {
                 transaction.wishes.account.clone_from(&request.global.account);
@@ -44,32 +49,37 @@ pub fn serve(process: &Process, request: Delivering) -> Result<Exit, Failed> {
                     Ok(entry) => {
                         send::queued(&context, &entry);
                         dialogue.accepted(entry.id().as_str());
-                        unsent = submits;
+                        if submits {
+                            unsent.insert(entry.id().clone());
+                        }
+                        drop(entry);
+                        if unsent.len() >= TOGETHER {
+                            submit(&context, &mut unsent);
+                        }
                     }
                     Err(failed) => dialogue.failed(&failed),
                 }
             }
             Ok(Next::Question(_)) => dialogue.answer(""),
-            Err(error) if error.kind() == io::ErrorKind::TimedOut && unsent => {
-                flush(&context);
-                unsent = false;
+            Err(error) if error.kind() == io::ErrorKind::TimedOut && !unsent.is_empty() => {
+                submit(&context, &mut unsent);
             }
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                 dialogue.give_up();
                 return Ok(Exit::Ok);
             }
             ended => {
-                if unsent {
-                    flush(&context);
-                }
+                submit(&context, &mut unsent);
                 return Ok(if ended.is_err() || dialogue.is_cut() { Exit::IoErr } else { Exit::Ok });
             }
         }
     }
 }
 
-fn flush(context: &Context) {
-    if let Ok(spool) = context.spool() {
-        run_queue::flush_behind(context, &spool);
+fn submit(context: &Context, unsent: &mut HashSet<QueueId>) {
+    if !unsent.is_empty()
+        && let Ok(spool) = context.spool()
+    {
+        run_queue::send_behind(context, &spool, std::mem::take(unsent));
     }
 }

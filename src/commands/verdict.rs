@@ -104,9 +104,11 @@ pub fn without_spool(
         return Ok(Exit::Ok);
     }
     let mut told = refusals(attempt, envelope);
-    if all(|outcome| matches!(outcome, Outcome::Rejected(_))) {
-        let at_rcpt = |outcome: &Outcome| matches!(outcome, Outcome::Rejected(failure) if failure.stage == Stage::Rcpt);
-        told.exit = if attempt.outcomes.iter().all(at_rcpt) { Exit::NoUser } else { Exit::Unavailable };
+    if all(|outcome| matches!(outcome, Outcome::Rejected(failure) if failure.stage == Stage::Rcpt)) {
+        told.exit = Exit::NoUser;
+    } else if all(|outcome| !matches!(outcome, Outcome::Deferred(_))) {
+        // Also when some have got it: nobody can be told by mail, and another try would only send it to them twice.
+        told.exit = Exit::Unavailable;
     } else {
         told.exit = Exit::TempFail;
         told.lines.push(diagnostic::chain(&spool));

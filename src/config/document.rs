@@ -344,6 +344,8 @@ mod tests {
             (account("password-command = \"/bin/x\""), "password-command"),
             (account("token-command = [\"/bin/x\"]"), "token-command"),
             (account("credential = \"mail\""), "credential"),
+            (account("netrc = \"netrc\""), "netrc"),
+            (account("git-credential = true"), "git-credential"),
             (account("password-file = \"/home/me/.secret\""), "password-file"),
             (account("password-file = \"../.secret\""), "password-file"),
             (account("password-file = \"~/.secret\""), "password-file"),

@@ -94,6 +94,11 @@ impl Editor {
         Ok(Editor { path, document })
     }
 
+    /// The same file as if nothing were in it yet.
+    pub fn emptied(&self) -> Editor {
+        Editor { path: self.path.clone(), document: DocumentMut::new() }
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -134,7 +139,12 @@ impl Editor {
 
     /// Makes an account the default.
     pub fn set_default(&mut self, name: &str) {
-        self.document.insert("default-account", Item::Value(name.into()));
+        self.set_top("default-account", name);
+    }
+
+    /// Sets a key that stands in front of all tables.
+    pub fn set_top(&mut self, key: &str, value: &str) {
+        self.document.insert(key, Item::Value(value.into()));
     }
 
     /// Whether an alias is there, in any case.
@@ -162,7 +172,9 @@ impl Editor {
     /// Whatever is wrong with it, at the line it would have.
     pub fn config(&self, process: &Process) -> Result<Config, ConfigError> {
         let text = self.text();
-        document::read(Source { file: &self.path, text: &text }, Origin::Usual, &surroundings(process))
+        let is_variable = process.variable("MAILCHUTE_CONFIG").is_some_and(|named| Path::new(named) == self.path);
+        let origin = if is_variable { Origin::Variable } else { Origin::Usual };
+        document::read(Source { file: &self.path, text: &text }, origin, &surroundings(process))
     }
 
     /// Writes the file, closed to all others, durably: a reader sees the old one or the new one.

@@ -20,6 +20,8 @@ pub(super) const ACCOUNT: &[&str] = &[
     "password-file",
     "password-command",
     "credential",
+    "netrc",
+    "git-credential",
     "token-command",
     "auth",
     "from",

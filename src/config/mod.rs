@@ -11,6 +11,7 @@ pub mod editor;
 mod error;
 mod file;
 mod keys;
+mod netrc;
 pub mod password;
 mod paths;
 mod ports;
@@ -30,6 +31,7 @@ pub use serve::{Principal, Quota, Senders, Serve, is_socket};
 
 use crate::mail::address::Addressee;
 use crate::process::Process;
+use crate::system;
 use document::{Origin, Surroundings};
 use reader::Source;
 use std::collections::BTreeMap;
@@ -159,6 +161,8 @@ fn read(path: &Path, origin: Origin, around: &Surroundings) -> Result<Config, Co
     if file.grants(0o002) || origin == Origin::Named && file.grants(0o022) {
         return Err(refused(&format!("others can change it (mode {:04o})", file.mode()), "chmod go-w"));
     }
+    // A password may stand in it.
+    system::hide_memory();
     let text = file.text().map_err(|error| unreadable(path, &error))?;
     let config = document::read(Source { file: path, text: &text }, origin, around)?;
     let secrets = || config.accounts.iter().filter_map(|account| account.secret.as_ref());

@@ -84,6 +84,8 @@ pub enum Stage {
     Ehlo,
     StartTls,
     Tls,
+    /// Nothing was tried: the account waits for a person.
+    Held,
     /// The password source, before anything is sent.
     Secret,
     Auth,
@@ -102,6 +104,7 @@ impl fmt::Display for Stage {
             Stage::Ehlo => "EHLO",
             Stage::StartTls => "STARTTLS",
             Stage::Tls => "TLS",
+            Stage::Held => "held",
             Stage::Secret => "password",
             Stage::Auth => "AUTH",
             Stage::Mail => "MAIL FROM",
@@ -179,6 +182,17 @@ impl Attempt {
     /// Whether some recipient's fate is decided: another account would only send it twice.
     pub fn is_decided(&self) -> bool {
         self.outcomes.iter().any(|outcome| !matches!(outcome, Outcome::Deferred(_)))
+    }
+
+    /// Whether another account may be offered the message at once: this one failed, and cannot have taken it. From
+    /// MAIL on, a connection that breaks leaves that open, for the message may be in the same flight.
+    pub fn may_go_elsewhere(&self) -> bool {
+        let undelivered = match &self.trouble {
+            None => false,
+            Some(Trouble::Held(_)) => true,
+            Some(Trouble::Waiting(failure)) => !matches!(failure.stage, Stage::Mail | Stage::Rcpt | Stage::Data),
+        };
+        undelivered && !self.is_decided()
     }
 
     /// An attempt that ended before any recipient could be offered.

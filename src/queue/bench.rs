@@ -1,6 +1,6 @@
 //! A spool with mail in it, for the tests of this room.
 
-use super::conclude::{Conclusion, Desk, Tried, conclude};
+use super::conclude::{Conclusion, Desk, Readers, Tried, conclude};
 use super::retry::Policy;
 use super::settle::Caller;
 use crate::clock::Moment;
@@ -10,6 +10,15 @@ use crate::mail::envelope::{Envelope, Recipient, ReversePath};
 use crate::mail::outcome::{Attempt, Failure, Outcome, Reply, Stage};
 use crate::spool::tests::Room;
 use crate::spool::{Entry, Peek, Place, QueueId, Shape, State, Ticket};
+
+/// Addresses that nobody else reads for.
+struct Themselves;
+
+impl Readers for Themselves {
+    fn of(&self, address: &Mailbox) -> Vec<Mailbox> {
+        vec![address.clone()]
+    }
+}
 
 pub struct Bench {
     pub room: Room,
@@ -58,7 +67,8 @@ impl Bench {
     }
 
     pub fn desk(&self) -> Desk<'_> {
-        Desk { spool: &self.room.spool, log: &self.log, policy: &self.policy, host: "web1.example.org" }
+        let (spool, log, policy) = (&self.room.spool, &self.log, &self.policy);
+        Desk { spool, log, policy, host: "web1.example.org", readers: &Themselves }
     }
 
     pub fn deposit(&self, ticket: Ticket) -> QueueId {

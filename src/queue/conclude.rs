@@ -8,6 +8,7 @@ use super::settle::{self, Caller, Case, Settlement, Then};
 use crate::clock::Moment;
 use crate::exit::Exit;
 use crate::log::{Event, Happening, Log};
+use crate::mail::address::Mailbox;
 use crate::mail::outcome::{Attempt, Failure, Outcome};
 use crate::spool::{Entry, QueueId, Spool, SpoolError, State};
 
@@ -19,6 +20,13 @@ pub struct Desk<'a> {
     pub policy: &'a Policy,
     /// This host's name: MAILER-DAEMON's domain and the reporting MTA.
     pub host: &'a str,
+    pub readers: &'a dyn Readers,
+}
+
+/// Knows who reads what is sent to an address. `commands` makes one of `route`.
+pub trait Readers: Sync {
+    /// Whoever an alias names for an address of this host, where nobody has a mailbox; any other address itself.
+    fn of(&self, address: &Mailbox) -> Vec<Mailbox>;
 }
 
 /// An attempt, and whom it was for.
@@ -85,7 +93,9 @@ pub fn conclude(desk: &Desk, mut entry: Entry, tried: Option<&Tried>, caller: Ca
     }
     notices.extend(warn(desk, &mut entry, &settlement, &hint, now));
     let left = leave(desk, entry, then, &settlement, now);
-    Conclusion { exit: settlement.refused.unwrap_or(Exit::Ok), left, notices }
+    // Whoever hears of a refusal owns the message again; while it is in the queue, we do.
+    let exit = if left == Left::Queue { Exit::Ok } else { settlement.refused.unwrap_or(Exit::Ok) };
+    Conclusion { exit, left, notices }
 }
 
 fn record(desk: &Desk, entry: &mut Entry, tried: &Tried, now: Moment) {
@@ -165,6 +175,8 @@ fn leave(desk: &Desk, mut entry: Entry, then: Then, settlement: &Settlement, now
             let schedule = settlement.schedule;
             let kept = entry.sync();
             let noted = entry.reschedule(schedule.attempts, schedule.last, schedule.next, schedule.age);
+            // Before a child is started behind it, which would hold the claim as long as it runs.
+            entry.let_go();
             (kept.and(noted), Left::Queue)
         }
     };
@@ -243,6 +255,16 @@ mod tests {
         assert_eq!((bench.queue(), bench.dead()), (vec![], vec![id.clone()]));
         let dead = bench.room.spool.peek_in(crate::spool::Place::Dead, &id).unwrap().unwrap();
         assert!(dead.progress.recipients[0].reason.contains("550 5.1.1 no such user"));
+    }
+
+    #[test]
+    fn a_refused_message_that_cannot_leave_the_queue_stays_ours_and_is_bounced_later() {
+        let bench = Bench::new();
+        let id = bench.deposit(mail(ME, &["a@x.org"]));
+        std::fs::remove_dir(bench.room.path("dead")).unwrap();
+        let conclusion = bench.conclude(&id, &attempt(&[rejected()]), Caller::Waits);
+        assert_eq!(conclusion, Conclusion { exit: Exit::Ok, left: Left::Queue, notices: Vec::new() });
+        assert_eq!(bench.states(&id), "F");
     }
 
     #[test]

@@ -43,7 +43,8 @@ pub fn deposit(
     let (header, body) = write(desk, entry, subject, hint, to, &id, now)
         .map_err(SpoolError::io("reading a message to bounce it", &path))?;
     let header = [header.to_bytes().as_slice(), b"\r\n"].concat();
-    let Some(envelope) = Envelope::new(ReversePath::Null, vec![Recipient::new(to.clone())]) else {
+    let readers = desk.readers.of(to).into_iter().map(Recipient::new);
+    let Some(envelope) = Envelope::new(ReversePath::Null, readers.collect()) else {
         return Err(SpoolError::io("writing a bounce to nobody", &path)(io::ErrorKind::InvalidInput.into()));
     };
     let ticket = Ticket {

@@ -1,5 +1,6 @@
 //! Who may work on an entry: whoever holds the lock on its inode. The lock dies with the process, so there is nothing
-//! to recover and nothing to time out. There is no lock on the queue as a whole.
+//! to recover and nothing to time out. There is no lock on the queue as a whole, but for a turn that spares
+//! processes which look through it unasked from doing so all at once; nothing depends on it.
 
 use super::directory::{Access, Directory, Found};
 use super::durable;
@@ -106,6 +107,20 @@ pub fn lock(file: &File) -> io::Result<bool> {
             Err(error) => return Err(error),
         }
     }
+}
+
+/// Unlocks a file for everyone who has it open through us; failing that, it is free when the last of them ends.
+pub fn unlock(file: &File) {
+    let _ = fs2::FileExt::unlock(file);
+}
+
+/// The turn to look through the whole queue unasked; ends when the last process that shares it is gone.
+#[derive(Debug)]
+pub struct Turn(#[allow(dead_code, reason = "held for its lock")] File);
+
+/// The turn, unless another process has it.
+pub fn turn(file: File) -> io::Result<Option<Turn>> {
+    Ok(lock(&file)?.then_some(Turn(file)))
 }
 
 /// What must stay free for results of mail that is already ours to be recorded: 1 % of the disk, at most this.

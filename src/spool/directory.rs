@@ -122,6 +122,17 @@ impl Directory {
         }
     }
 
+    /// Whether a name of that kind is there.
+    pub fn holds_name(&self, wanted: impl Fn(&str) -> bool) -> io::Result<bool> {
+        let mut directory = retry(|| Dir::openat(self, ".", DIRECTORY, Mode::empty()))?;
+        for entry in directory.iter() {
+            if entry?.file_name().to_str().is_ok_and(&wanted) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// All names, in no order, without `.` and `..`; those that are not UTF-8 are left out, none of ours is like that.
     pub fn names(&self) -> io::Result<Vec<String>> {
         let mut directory = retry(|| Dir::openat(self, ".", DIRECTORY, Mode::empty()))?;

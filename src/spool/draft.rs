@@ -79,7 +79,7 @@ impl Draft {
         // What was not written yet may still begin before the message.
         let written = self.sink.position.max(start);
         let region = Region { file: self.sink.file.clone(), start, size: written - start };
-        output.write_all(&region.read()?)?;
+        region.copy_to(output)?;
         let before = usize::try_from(written - self.sink.position).unwrap_or(usize::MAX);
         output.write_all(self.sink.waiting.get(before..).unwrap_or_default())
     }

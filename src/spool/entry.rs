@@ -2,6 +2,7 @@
 //! in place, in blocks that are there already, so that it works on a full disk; what must survive a power cut says so.
 
 use super::Spool;
+use super::claim;
 use super::durable;
 use super::layout::{BLOCK, Layout};
 use super::progress::{Progress, State, Status};
@@ -184,6 +185,11 @@ impl Entry {
         Ok(Some(self))
     }
 
+    /// Ends the claim at once, also where a region or a child still shares the open file.
+    pub fn let_go(self) {
+        claim::unlock(&self.file);
+    }
+
     /// Removes it. Durable with the next [`Spool::sync`], one for all entries of a connection: what a power cut
     /// brings back before is at worst sent twice.
     pub fn remove(self) -> io::Result<()> {
@@ -243,6 +249,18 @@ mod tests {
 
     fn states(entry: &Entry) -> Vec<State> {
         entry.progress().recipients.iter().map(|status| status.state).collect()
+    }
+
+    #[test]
+    fn an_entry_let_go_is_free_although_its_file_is_still_open() {
+        let room = Room::make();
+        let id = room.deposit(1);
+        let entry = room.claim(&id);
+        let shared = entry.body();
+        assert!(matches!(room.spool.claim(&id), Ok(Claim::Busy)));
+        entry.let_go();
+        assert!(matches!(room.spool.claim(&id), Ok(Claim::Mine(_))));
+        drop(shared);
     }
 
     #[test]

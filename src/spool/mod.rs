@@ -4,7 +4,6 @@
 
 mod accounts;
 mod claim;
-
 mod directory;
 mod draft;
 mod durable;
@@ -19,7 +18,7 @@ mod region;
 mod ticket;
 
 pub use accounts::{Hold, Memory};
-pub use claim::Claim;
+pub use claim::{Claim, Turn};
 pub use draft::{Draft, Shape};
 pub use entry::{Entry, Place};
 pub use error::{Flaw, SpoolError};
@@ -167,6 +166,19 @@ impl Spool {
     /// Makes removals durable: once per connection or second, after [`Entry::remove`] or [`Entry::settle`].
     pub fn sync(&self) -> io::Result<()> {
         durable::sync_directory(&self.queue)
+    }
+
+    /// Whether anything is in `queue/`; much less work than listing it.
+    pub fn is_waiting(&self) -> io::Result<bool> {
+        self.queue.holds_name(|name| QueueId::parse(name).is_some())
+    }
+
+    /// The turn to look through the queue unasked. `None` when another process has it, and so will see what is due.
+    pub fn turn(&self) -> io::Result<Option<Turn>> {
+        match self.root.find(VERSION, Access::Change)? {
+            Found::Ours(file, _) => claim::turn(file),
+            Found::Nothing | Found::Foreign(_) => Ok(None),
+        }
     }
 
     /// The inodes of entries that some process works on.

@@ -2,7 +2,7 @@
 
 use crate::mail::wire::Source;
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
@@ -34,6 +34,20 @@ impl Region {
         Ok(octets)
     }
 
+    /// All of it, piece by piece.
+    pub fn copy_to(&self, output: &mut dyn Write) -> io::Result<()> {
+        let (mut buffer, mut at) = (vec![0; 64 << 10], 0);
+        while at < self.size {
+            let count = self.read_at(&mut buffer, at)?;
+            if count == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            output.write_all(&buffer[..count])?;
+            at += count as u64;
+        }
+        Ok(())
+    }
+
     /// A part of it; what lies outside is cut off.
     pub fn part(&self, start: u64, size: u64) -> Region {
         let start = start.min(self.size);
@@ -57,7 +71,6 @@ impl Source for Region {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write;
 
     #[test]
     fn a_region_ends_where_it_ends() {
@@ -71,6 +84,9 @@ mod tests {
         assert_eq!(region.read_at(&mut buffer, 5).unwrap(), 0);
         assert_eq!(region.read_at(&mut buffer, 50).unwrap(), 0);
         assert_eq!(region.part(1, 2).read().unwrap(), b"34");
+        let mut copy = Vec::new();
+        region.copy_to(&mut copy).unwrap();
+        assert_eq!(copy, b"23456");
         assert_eq!(region.part(4, 20).read().unwrap(), b"6");
     }
 }

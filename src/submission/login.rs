@@ -13,7 +13,6 @@ use super::reply::told;
 use super::sasl::{self, Credentials, Mechanism};
 use crate::config::Auth;
 use crate::mail::outcome::{Reply, Stage};
-use crate::system;
 use zeroize::Zeroizing;
 
 /// The longest command line (RFC 5321 section 4.5.3.1.4), CRLF included.
@@ -69,10 +68,15 @@ impl Opening<'_> {
             Some(mechanism) => vec![mechanism],
             None => credentials.choices(&capabilities.auth),
         };
+        hush(&secret, dialogue);
         let mut refused = None;
         for mechanism in choices {
-            match self.exchange(mechanism, &credentials, dialogue, capabilities, watch) {
-                Ok(()) => return Ok(()),
+            let result = self.exchange(mechanism, &credentials, dialogue, capabilities, watch);
+            match result {
+                Ok(()) => {
+                    dialogue.forget();
+                    return Ok(());
+                }
                 Err(Refused::Mechanism(setback)) => refused = Some(setback),
                 Err(Refused::Login(setback)) => return Err(setback),
             }
@@ -105,8 +109,8 @@ impl Opening<'_> {
             let hint = "set password-command, password-file or another source of the password";
             return Err(self.held(Stage::Secret, "the account has a user but no password".into(), Some(hint.into())));
         };
-        system::hide_memory();
-        let password = source.fetch().map_err(|error| self.held(Stage::Secret, error.to_string(), None))?;
+        let password =
+            source.fetch().map_err(|error| self.held(Stage::Secret, error.to_string(), error.hint.clone()))?;
         Ok(tidied(password.expose(), &self.endpoint.host))
     }
 
@@ -126,7 +130,7 @@ impl Opening<'_> {
         let mut flight = Flight::default();
         let lead = format!("AUTH {} ", mechanism.name());
         match exchange.first(LINE - lead.len() - 2) {
-            Some(first) => flight.secret(&lead, sasl::encode(&first).as_bytes()),
+            Some(first) => said(&mut flight, &lead, &first, dialogue),
             None => flight.command(&format!("{}\r\n", lead.trim_end())),
         }
         .map_err(broke)?;
@@ -142,14 +146,19 @@ impl Opening<'_> {
                 // The mechanism is refused, not the password: another one is no second try at the password.
                 504 => return Err(Refused::Mechanism(self.refused_login(mechanism, reply, None, credentials))),
                 _ => {
-                    let complaint = exchange.complaint();
-                    return Err(Refused::Login(self.refused_login(mechanism, reply, complaint, credentials)));
+                    let complaint = exchange.complaint().map(|words| dialogue.censored(words));
+                    return Err(Refused::Login(self.refused_login(
+                        mechanism,
+                        reply,
+                        complaint.as_deref(),
+                        credentials,
+                    )));
                 }
             }
             let challenge = reply.lines.first().and_then(|line| sasl::decode(line)).unwrap_or_default();
             flight = Flight::default();
             match exchange.respond(&challenge) {
-                Ok(answer) => flight.secret("", sasl::encode(&answer).as_bytes()).map_err(broke)?,
+                Ok(answer) => said(&mut flight, "", &answer, dialogue).map_err(broke)?,
                 Err(words) => {
                     // RFC 4954 section 4: a client that will not go on says so.
                     dialogue.stream.send_last(b"*\r\n");
@@ -186,6 +195,26 @@ impl Opening<'_> {
         let failure = self.failure(Stage::Auth, Some(reply), String::new(), hint);
         Setback { failure, holds, tries_next: false, symptom: Symptom::TurnedAway }
     }
+}
+
+/// Sees to it that a relay that repeats the secret is not heard: as it is, or in whatever base64 it was written in.
+fn hush(secret: &[u8], dialogue: &mut Dialogue) {
+    std::str::from_utf8(secret).into_iter().for_each(|secret| dialogue.hush(secret));
+    for lead in [&b""[..], b"\0", b"\0\0"] {
+        let mut before = Zeroizing::new(Vec::with_capacity(lead.len() + secret.len()));
+        before.extend_from_slice(lead);
+        before.extend_from_slice(secret);
+        let words = sasl::encode(&before);
+        // The first and the last four characters depend on what stands around.
+        words.get(4..words.len().saturating_sub(4)).into_iter().for_each(|words| dialogue.hush(words));
+    }
+}
+
+/// Puts an answer into a flight, and sees to it that a relay that repeats it is not heard.
+fn said(flight: &mut Flight, lead: &str, answer: &[u8], dialogue: &mut Dialogue) -> Result<(), Fault> {
+    let words = sasl::encode(answer);
+    dialogue.hush(&words);
+    flight.secret(lead, words.as_bytes())
 }
 
 /// How a login ended without success.

@@ -98,6 +98,8 @@ class Home:
     def leftovers(self):
         """Names in the spool that should not be there once everything is delivered."""
         found = []
+        if not (self.path / "spool").is_dir():
+            return found
         for folder in ("queue", "corrupt", "dead"):
             folder = self.path / "spool" / folder
             found += [f"{folder.name}/{name}" for name in (os.listdir(folder) if folder.is_dir() else [])]

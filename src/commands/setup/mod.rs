@@ -1,7 +1,7 @@
 //! `mailchute setup`: from an address to an account that works. What is not said is looked up, then asked; the login is
 //! tried before anything is written, with the very lines that will be.
 
-mod asker;
+pub mod asker;
 mod mx;
 mod plan;
 mod trial;
@@ -50,7 +50,7 @@ pub fn set_up(process: &Process, global: &Global, wishes: &Setup) -> Result<Exit
 }
 
 /// The file to write: the one that is named, else the caller's own.
-fn target(process: &Process, global: &Global) -> Result<PathBuf, Unanswered> {
+pub fn target(process: &Process, global: &Global) -> Result<PathBuf, Unanswered> {
     let variable = process.variable("MAILCHUTE_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from);
     let named = global.config.clone().or(variable).or_else(|| Config::usual_file(process));
     named.ok_or_else(|| Unanswered::Unusable("this user has no home: name a file with --config".into()))

@@ -136,6 +136,13 @@ impl<Id> Board<Id> {
         more
     }
 
+    /// Takes back what [`Board::prove`] asked for: there is no further worker to be had.
+    pub fn go_without(&self, account: &str) {
+        if let Some(lane) = self.lock().lanes.get_mut(account) {
+            lane.workers = lane.workers.saturating_sub(1);
+        }
+    }
+
     /// Ends a worker that could not connect while others of the account work, and leaves its job to them. Hands the
     /// job back when it is the account's only one.
     pub fn retire(&self, account: &str, job: Job<Id>) -> Result<(), Job<Id>> {

@@ -49,8 +49,8 @@ pub fn judge(attempt: &Attempt, link: &mut Link) -> Verdict {
     verdict
 }
 
-/// Whether no recipient was decided: only then may the message go elsewhere as if nothing had been.
-pub fn untouched(attempt: &Attempt) -> bool {
+/// Whether no recipient was decided: only then may the same relay hear of the message as if nothing had been.
+fn untouched(attempt: &Attempt) -> bool {
     attempt.outcomes.iter().all(|outcome| matches!(outcome, Outcome::Deferred(_)))
 }
 

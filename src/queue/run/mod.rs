@@ -21,7 +21,8 @@ use crate::mail::outcome::{Attempt, Failure, Trouble};
 use crate::spool::{Claim, Entry, Peek, Progress, QueueId, SpoolError, State, Ticket};
 use board::{Assigned, Job};
 use floor::Floor;
-use judge::{Link, Verdict, judge, untouched};
+use judge::{Link, Verdict, judge};
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, Scope};
 use std::time::{Duration, Instant};
@@ -168,9 +169,25 @@ impl Run<'_> {
             |to: &Destination| account::is_open(self.desk.spool, &to.account, &to.digest, self.occasion, Moment::now());
         match floor.board.assign(job, &open) {
             Assigned::Waiting => {}
-            Assigned::Start(account) => drop(scope.spawn(move || self.work(scope, floor, &account))),
+            Assigned::Start(account) => {
+                if let Err(error) = self.hire(scope, floor, &account) {
+                    self.desk.log.note(&format!("account {account}: no thread: {error}"));
+                    floor.board.stop(&account).iter().for_each(|_| floor.done(None));
+                }
+            }
             Assigned::Nowhere => floor.done(None),
         }
+    }
+
+    /// Starts a worker; the system may have no thread for it, which then ends no more than that.
+    fn hire<'scope, 'env>(
+        &'env self,
+        scope: &'scope Scope<'scope, 'env>,
+        floor: &'env Floor<'env>,
+        account: &str,
+    ) -> io::Result<()> {
+        let account = account.to_string();
+        thread::Builder::new().spawn_scoped(scope, move || self.work(scope, floor, &account)).map(drop)
     }
 
     /// Nobody is left to be tried: a bounce is owed, or a removal was cut off.
@@ -226,9 +243,8 @@ impl Run<'_> {
                         account::worked(self.desk.spool, self.desk.log, account);
                     }
                     self.finish(scope, floor, entry, Some(&tried));
-                    if floor.board.prove(account) {
-                        let account = account.to_string();
-                        scope.spawn(move || self.work(scope, floor, &account));
+                    if floor.board.prove(account) && self.hire(scope, floor, account).is_err() {
+                        floor.board.go_without(account);
                     }
                 }
                 Verdict::Worn => {
@@ -260,7 +276,7 @@ impl Run<'_> {
         tried: &Tried,
     ) {
         let digest = job.destination().map(|to| to.digest.clone()).unwrap_or_default();
-        let job = if untouched(tried.attempt) {
+        let job = if tried.attempt.may_go_elsewhere() {
             // The lock goes first: whoever takes the job next must find the entry free.
             drop(entry);
             match floor.board.retire(account, job) {

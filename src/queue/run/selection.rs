@@ -1,11 +1,14 @@
 //! Which entries a run takes.
 
 use crate::spool::{QueueId, Ticket};
+use std::collections::HashSet;
 
 /// Which entries a run takes; a text matches anywhere, in any case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selection {
     All,
+    /// These and no others.
+    These(HashSet<QueueId>),
     /// `-qI`
     Id(String),
     /// `-qR`
@@ -18,13 +21,14 @@ impl Selection {
     pub(super) fn takes_id(&self, id: &QueueId) -> bool {
         match self {
             Selection::Id(text) => contains(id.as_str(), text),
+            Selection::These(ids) => ids.contains(id),
             Selection::All | Selection::Recipient(_) | Selection::Sender(_) => true,
         }
     }
 
     pub(super) fn takes(&self, ticket: &Ticket) -> bool {
         match self {
-            Selection::All | Selection::Id(_) => true,
+            Selection::All | Selection::These(_) | Selection::Id(_) => true,
             Selection::Recipient(text) => {
                 ticket.envelope.recipients().iter().any(|to| contains(&to.mailbox.to_string(), text))
             }

@@ -87,6 +87,19 @@ fn refused(offer: &Offer) -> Attempt {
     Attempt::failed(Trouble::Held(failure(Stage::Auth, 535, "5.7.8 no")), offer.to.len())
 }
 
+#[test]
+fn what_broke_over_its_message_does_not_go_to_a_fallback_in_the_same_run() {
+    let bench = Bench::new();
+    for _ in 0..judge::LOSSES {
+        bench.deposit(mail("me@web1.example.org", &["x@one-or-two.example"]));
+    }
+    let town = Town::new(&|offer| broken(offer, Stage::Data));
+    run(&bench, &town, Selection::All, Occasion::ByHand);
+    let offers = town.offers();
+    assert_eq!(offers.len(), judge::LOSSES, "{offers:?}");
+    assert!(offers.iter().all(|offer| offer.account == "one"), "{offers:?}");
+}
+
 fn run(bench: &Bench, town: &Town, selection: Selection, occasion: Occasion) -> Tally {
     let run = Run {
         desk: bench.desk(),
