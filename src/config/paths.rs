@@ -40,6 +40,10 @@ pub(super) fn user_file(process: &Process) -> Option<PathBuf> {
 
 /// The spool when the configuration names none.
 pub(super) fn spool(process: &Process) -> PathBuf {
+    // Root's is the system's, unless root says otherwise.
+    if let Some(state) = process.own_folder("XDG_STATE_HOME") {
+        return state.join("mailchute/spool");
+    }
     match folders(process) {
         // Many system users have a home that is not there, the spooler's among them.
         Some(folders) if !process.caller.is_root() && process.home().is_some_and(|home| home.is_dir()) => {
