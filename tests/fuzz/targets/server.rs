@@ -7,7 +7,7 @@ use mailchute::server::{Event, Session, Settings};
 
 /// Events as text, octets of messages joined, and all replies.
 fn heard(input: &[u8], piece: usize, max_size: Option<u64>) -> (Vec<String>, String) {
-    let mut session = Session::new(Settings { host: "host.example".into(), max_size });
+    let mut session = Session::new(Settings::standard("host.example".into(), max_size));
     let (mut events, mut replies, mut data) = (Vec::new(), String::new(), Vec::new());
     let mut open = false;
     'all: for piece in input.chunks(piece) {
