@@ -115,16 +115,23 @@ impl Contender for Floor {
 pub struct Mailchute {
     folder: PathBuf,
     authority: PathBuf,
+    spool: PathBuf,
 }
 
 impl Mailchute {
     pub fn new(world: &World) -> io::Result<Mailchute> {
         let folder = world.path("mailchute");
+        let _ = fs::remove_dir_all(&folder);
         fs::create_dir(&folder)?;
         for name in ["sendmail", "mailq"] {
             symlink(env!("CARGO_BIN_EXE_mailchute"), folder.join(name))?;
         }
-        Ok(Mailchute { folder, authority: ca_file(world) })
+        Ok(Mailchute { spool: folder.join("spool"), folder, authority: ca_file(world) })
+    }
+
+    /// Keeps its queue here instead.
+    pub fn keep(&mut self, spool: PathBuf) {
+        self.spool = spool;
     }
 
     /// Trusts the certificates in this file instead: a real bundle has a hundred and more.
@@ -140,10 +147,6 @@ impl Mailchute {
         let task = self.task("sendmail", &message.text).arguments(["-i", "-f", "bench@example.test"]);
         task.arguments(options.iter().copied()).arguments((0..recipients).map(|to| format!("r{to}@example.test")))
     }
-
-    fn spool(&self) -> PathBuf {
-        self.folder.join("spool")
-    }
 }
 
 impl Contender for Mailchute {
@@ -158,16 +161,13 @@ impl Contender for Mailchute {
             "[accounts.bench]\nhost = {:?}\nport = {}\ntls = {tls:?}\ntls-ca-file = {:?}\nuser = \"bench\"\n\
              password = \"secret\"\nfrom = \"bench@example.test\"\nrecipients = 1000\nconnections = 2\n\
              [spool]\ndirectory = {:?}\n",
-            relay.host,
-            relay.port,
-            self.authority,
-            self.spool()
+            relay.host, relay.port, self.authority, self.spool
         );
         fs::write(&config, text)?;
         fs::set_permissions(&config, PermissionsExt::from_mode(0o600))?;
-        let _ = fs::remove_dir_all(self.spool());
+        let _ = fs::remove_dir_all(&self.spool);
         // Made once in the life of an installation, so no part of a first send here.
-        Spool::open(&self.spool()).map(drop).map_err(io::Error::other)
+        Spool::open(&self.spool).map(drop).map_err(io::Error::other)
     }
 
     fn send(&self, message: &Message, recipients: usize) -> Option<Task> {
@@ -180,7 +180,7 @@ impl Contender for Mailchute {
 
     /// One real deposit, copied under names of its own: depositing is measured elsewhere.
     fn fill(&mut self, message: &Message, count: usize) -> io::Result<()> {
-        let queue = self.spool().join("queue");
+        let queue = self.spool.join("queue");
         self.sendmail(message, &["-odq"], 1).measure(1);
         let Some(first) = fs::read_dir(&queue)?.next() else { return Err(io::Error::other("nothing was deposited")) };
         let entry = fs::read(first?.path())?;

@@ -166,7 +166,7 @@ fn bench(world: &World, plan: &Plan) -> io::Result<String> {
             let relay = chunking.relay(NEAR, security);
             rows.extend(works::cold_send(&mut all, &relay, &chunking, &small, plan.either(25, 51)));
         }
-        rows.extend(bundle(world, &chunking, &small, few * 7)?);
+        rows.extend(variants(world, &near, &small, few * 7)?);
     }
     for (security, path) in securities.into_iter().zip(path.iter().cycle()).filter(|_| plan.wants("trips")) {
         for sink in [&chunking, &data] {
@@ -191,7 +191,7 @@ fn bench(world: &World, plan: &Plan) -> io::Result<String> {
     if let Some(path) = path.as_ref().filter(|_| plan.wants("far-queue")) {
         let (far, count) = (chunking.relay(FAR, Security::Starttls), plan.either(200, 1000));
         let path = Some((path, Duration::from_millis(20)));
-        rows.extend(works::queue(&mut all, &far, &chunking, path, (&small, count), few.min(2)));
+        rows.extend(works::queue(&mut all, &far, &chunking, path, (&small, count), few));
     }
     if plan.wants("long-queue") {
         let count = plan.either(10_000, 100_000);
@@ -210,15 +210,24 @@ fn serve(world: &World, ours: &mut dyn Contender, relay: &Relay) -> io::Result<(
     io::copy(&mut io::stdin(), &mut io::sink()).map(drop)
 }
 
-/// The system's certificates and ours in one file.
-fn bundle(world: &World, sink: &Sink, message: &Message, runs: usize) -> io::Result<Vec<Row>> {
-    let Ok(bundle) = fs::read_to_string("/etc/ssl/certs/ca-certificates.crt") else { return Ok(Vec::new()) };
-    let file = world.path("bundle.pem");
-    fs::write(&file, bundle + &fs::read_to_string(ca_file(world))?)?;
-    let _ = fs::remove_dir_all(world.path("mailchute"));
-    let mut ours = Mailchute::new(world)?;
-    ours.trust(file);
-    Ok(works::bundle(&mut ours, &sink.relay(NEAR, Security::Starttls), message, runs))
+/// What a bundle of a hundred and more certificates costs us, and what the disk does.
+fn variants(world: &World, relay: &Relay, message: &Message, runs: usize) -> io::Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    if let Ok(bundle) = fs::read_to_string("/etc/ssl/certs/ca-certificates.crt") {
+        let mut ours = Mailchute::new(world)?;
+        let file = world.path("bundle.pem");
+        fs::write(&file, bundle + &fs::read_to_string(ca_file(world))?)?;
+        ours.trust(file);
+        rows.extend(works::variant("the system's bundle", &mut ours, relay, message, runs));
+    }
+    let memory = world.path("memory");
+    fs::create_dir(&memory)?;
+    if world.is_private && world::run("mount", &["-t", "tmpfs", "none", &memory.to_string_lossy()]).is_ok() {
+        let mut ours = Mailchute::new(world)?;
+        ours.keep(memory.join("spool"));
+        rows.extend(works::variant("flushes for nothing", &mut ours, relay, message, runs));
+    }
+    Ok(rows)
 }
 
 /// Where and when.

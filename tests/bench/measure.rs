@@ -94,34 +94,37 @@ impl Task {
         command
     }
 
-    /// Instructions of one run, of all its threads and children, in millions; `None` without valgrind.
+    /// Instructions of one run, of all its threads, in millions; `None` without valgrind, or when it fails there.
     pub fn instructions(&self) -> Option<f64> {
-        let mut task = Task { program: "valgrind".into(), root: None, ..self.clone() };
-        let mut arguments: Vec<OsString> =
-            ["--tool=callgrind", "--trace-children=no", "--callgrind-out-file=/dev/null"].map(OsString::from).to_vec();
-        arguments.push(self.program.clone().into());
-        arguments.append(&mut task.arguments);
-        task.arguments = arguments;
-        let output = task.command().stderr(Stdio::piped()).output().ok()?;
-        if !output.status.success() {
-            return None;
-        }
-        let words = String::from_utf8_lossy(&output.stderr).into_owned();
-        let count = words.lines().find_map(|line| line.split("Collected :").nth(1))?;
+        let words = self.under(&[
+            "timeout",
+            "60",
+            "valgrind",
+            "--tool=callgrind",
+            "--trace-children=yes",
+            "--callgrind-out-file=/dev/null",
+        ])?;
+        // What a shell became by exec comes last.
+        let count = words.lines().filter_map(|line| line.split("Collected :").nth(1)).next_back()?;
         count.trim().parse::<f64>().ok().map(|count| count / 1e6)
     }
 
-    /// Calls of fsync and fdatasync in one run; `None` without strace.
+    /// Calls of fsync and its kin in one run; `None` without strace.
     pub fn flushes(&self) -> Option<usize> {
-        let mut task = Task { program: "strace".into(), ..self.clone() };
-        let mut arguments: Vec<OsString> =
-            ["-f", "-qq", "-e", "trace=fsync,fdatasync,sync,syncfs", "-e", "signal=none"].map(OsString::from).to_vec();
-        arguments.push(self.program.clone().into());
-        arguments.append(&mut task.arguments);
-        task.arguments = arguments;
-        let output = task.command().stderr(Stdio::piped()).output().ok()?;
+        let words =
+            self.under(&["strace", "-f", "-qq", "-e", "trace=fsync,fdatasync,sync,syncfs", "-e", "signal=none"])?;
         // A call that another thread's interrupts is shown in two lines, the second without its bracket.
-        Some(String::from_utf8_lossy(&output.stderr).lines().filter(|line| line.contains("sync(")).count())
+        Some(words.lines().filter(|line| line.contains("sync(")).count())
+    }
+
+    /// What a tool that runs the command says of it.
+    fn under(&self, tool: &[&str]) -> Option<String> {
+        let (program, options) = tool.split_first()?;
+        let whole = options.iter().map(OsString::from).chain([self.program.clone().into()]);
+        let arguments = whole.chain(self.arguments.iter().cloned()).collect();
+        let task = Task { program: program.into(), arguments, ..self.clone() };
+        let output = task.command().stderr(Stdio::piped()).output().ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stderr).into_owned())
     }
 }
 

@@ -16,6 +16,8 @@ use std::time::Instant;
 pub struct Tally {
     pub connections: AtomicU64,
     pub messages: AtomicU64,
+    /// Recipients of accepted messages.
+    pub recipients: AtomicU64,
     /// Octets of message content, as they came with DATA or BDAT.
     pub octets: AtomicU64,
     /// How often the sink had answered everything and waited for the client.
@@ -36,6 +38,7 @@ impl Tally {
     /// Reads and resets.
     pub fn take(&self) -> Seen {
         *self.first.lock().unwrap() = None;
+        self.recipients.store(0, Ordering::SeqCst);
         Seen {
             connections: self.connections.swap(0, Ordering::SeqCst),
             messages: self.messages.swap(0, Ordering::SeqCst),
@@ -47,6 +50,11 @@ impl Tally {
     /// Messages so far, without resetting.
     pub fn messages(&self) -> u64 {
         self.messages.load(Ordering::SeqCst)
+    }
+
+    /// Recipients served so far: of one message more than of its transactions, which may be many.
+    pub fn recipients(&self) -> u64 {
+        self.recipients.load(Ordering::SeqCst)
     }
 
     /// When the first connection came.
@@ -135,6 +143,8 @@ struct Connection {
     input: Vec<u8>,
     at: usize,
     output: Vec<u8>,
+    /// Of the transaction under way.
+    recipients: u64,
     tally: Arc<Tally>,
     offer: Offer,
 }
@@ -142,7 +152,17 @@ struct Connection {
 impl Connection {
     fn new(stream: TcpStream, tally: Arc<Tally>, offer: Offer, server: Arc<ServerConfig>) -> Connection {
         let _ = stream.set_nodelay(true);
-        Connection { stream, tls: None, server, input: Vec::new(), at: 0, output: Vec::new(), tally, offer }
+        Connection {
+            stream,
+            tls: None,
+            server,
+            input: Vec::new(),
+            at: 0,
+            output: Vec::new(),
+            recipients: 0,
+            tally,
+            offer,
+        }
     }
 
     fn serve(&mut self, implicit: bool) -> io::Result<()> {
@@ -163,8 +183,14 @@ impl Connection {
                     self.start_tls()?;
                 }
                 "AUTH" => self.authenticate(&text)?,
-                "MAIL" | "RSET" | "NOOP" => self.say("250 2.0.0 ok"),
-                "RCPT" => self.say("250 2.1.5 ok"),
+                "MAIL" | "RSET" | "NOOP" => {
+                    self.recipients = 0;
+                    self.say("250 2.0.0 ok");
+                }
+                "RCPT" => {
+                    self.recipients += 1;
+                    self.say("250 2.1.5 ok");
+                }
                 "DATA" => {
                     self.say("354 go");
                     self.data()?;
@@ -256,6 +282,7 @@ impl Connection {
     fn accepted(&mut self, octets: usize) {
         self.tally.octets.fetch_add(octets as u64, Ordering::SeqCst);
         self.tally.messages.fetch_add(1, Ordering::SeqCst);
+        self.tally.recipients.fetch_add(self.recipients, Ordering::SeqCst);
         self.say("250 2.0.0 ok queued");
     }
 

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Longer than any work that goes well; what was done by then counts.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two looks at what the sink has seen.
 const LOOK: Duration = Duration::from_micros(100);
 
@@ -45,7 +45,7 @@ fn only_good(name: &str, work: &str, costs: Vec<Cost>) -> Vec<Cost> {
 pub fn cold_send(contenders: Contenders, relay: &Relay, sink: &Sink, message: &Message, runs: usize) -> Vec<Row> {
     let port = relay.security.port();
     let row = |figure: &str, wanted| Row::new(format!("cold send {port}, {figure}"), Better::Less, wanted);
-    let mut wall = row("wall ms", "<= 4, flushes apart");
+    let mut wall = row("wall ms", "");
     let mut cpu = row("CPU ms", "<= 3.0");
     let mut peak = row("peak MiB", "<= 5");
     let mut instructions = row("instructions M", "<= 6");
@@ -63,11 +63,9 @@ pub fn cold_send(contenders: Contenders, relay: &Relay, sink: &Sink, message: &M
             cpu.add(contender.name(), costs.iter().map(|cost| milliseconds(cost.cpu)));
             peak.add(contender.name(), costs.last().map(|cost| cost.peak as f64 / 1024.0));
             flights.add(contender.name(), [seen.flights as f64 / seen.connections.max(1) as f64]);
-            if task.root.is_none() {
-                instructions.add(contender.name(), task.instructions());
-                if sink.tally.take().messages != 1 {
-                    eprintln!("bench: {}: did not arrive from valgrind", contender.name());
-                }
+            let counted = task.instructions();
+            if sink.tally.take().messages == 1 {
+                instructions.add(contender.name(), counted);
             }
         } else if let Some(task) = contender.hand_over(message, 1) {
             let times = (0..runs + 1).filter_map(|_| until_accepted(&task, sink, 1)).skip(1);
@@ -103,7 +101,7 @@ pub fn round_trips(
             let costs = only_good(contender.name(), "round trips", task.measure(runs));
             row.add(contender.name(), costs.iter().map(|cost| trips(cost.wall)));
         } else if let Some(task) = contender.hand_over(message, recipients) {
-            let times = (0..runs).filter_map(|_| until_accepted(&task, sink, 1));
+            let times = (0..runs).filter_map(|_| until_accepted(&task, sink, recipients as u64));
             row.add(contender.name(), times.map(trips));
         }
     });
@@ -143,9 +141,7 @@ pub fn deposits(contenders: Contenders, relay: &Relay, message: &Message, (round
         };
         one.add(contender.name(), (0..rounds).map(|_| rate(1)));
         sixteen.add(contender.name(), (0..rounds).map(|_| rate(16)));
-        if task.root.is_none() {
-            flushes.add(contender.name(), task.flushes().map(|count| count as f64));
-        }
+        flushes.add(contender.name(), task.flushes().map(|count| count as f64));
     });
     vec![one, sixteen, flushes]
 }
@@ -197,7 +193,10 @@ pub fn queue(
             rates.push(sent as f64 / time.as_secs_f64());
             used.push(sink.tally.take().connections as f64);
         }
-        each_one.add(contender.name(), rates.iter().zip(&used).map(|(rate, used)| rate / used.max(1.0)));
+        // Whoever opens a connection for each message has as many at once as it likes.
+        if used.iter().all(|used| *used < count as f64 / 2.0) {
+            each_one.add(contender.name(), rates.iter().zip(&used).map(|(rate, used)| rate / used.max(1.0)));
+        }
         rate.add(contender.name(), rates);
         connections.add(contender.name(), used);
         cpu.add(contender.name(), spent);
@@ -230,9 +229,7 @@ pub fn long_queue(
             let times: Vec<(Duration, Duration)> = (0..runs).filter_map(|_| first_output(&task)).collect();
             first.add(contender.name(), times.iter().map(|(first, _)| milliseconds(*first)));
             whole.add(contender.name(), times.iter().map(|(_, whole)| milliseconds(*whole)));
-            if task.root.is_none() {
-                peak.add(contender.name(), task.measure(1).last().map(|cost| cost.peak as f64 / 1024.0));
-            }
+            peak.add(contender.name(), task.measure(1).last().map(|cost| cost.peak as f64 / 1024.0));
         }
         let mut times = Vec::new();
         for _ in 0..runs {
@@ -253,13 +250,13 @@ pub fn long_queue(
     vec![first, whole, peak, start]
 }
 
-/// What a real bundle of a hundred and more certificates costs a cold send of ours.
-pub fn bundle(ours: &mut dyn Contender, relay: &Relay, message: &Message, runs: usize) -> Vec<Row> {
-    let row = |figure: &str| Row::new(format!("cold send, the system's bundle, {figure}"), Better::Less, "");
-    let (mut wall, mut cpu, mut peak) = (row("wall ms"), row("CPU ms"), row("peak MiB"));
-    let mut instructions = row("instructions M");
+/// A cold send of ours in other circumstances.
+pub fn variant(what: &str, ours: &mut dyn Contender, relay: &Relay, message: &Message, runs: usize) -> Vec<Row> {
+    let row = |figure: &str, wanted| Row::new(format!("cold send 587, {what}, {figure}"), Better::Less, wanted);
+    let (mut wall, mut cpu, mut peak) = (row("wall ms", "<= 4"), row("CPU ms", ""), row("peak MiB", "<= 5"));
+    let mut instructions = row("instructions M", "");
     if let (Ok(()), Some(task)) = (ours.prepare(relay), ours.send(message, 1)) {
-        let costs = only_good(OURS, "bundle", task.measure(runs));
+        let costs = only_good(OURS, what, task.measure(runs));
         wall.add(OURS, costs.iter().map(|cost| milliseconds(cost.wall)));
         cpu.add(OURS, costs.iter().map(|cost| milliseconds(cost.cpu)));
         peak.add(OURS, costs.last().map(|cost| cost.peak as f64 / 1024.0));
@@ -272,20 +269,21 @@ fn spawn(task: &Task) -> Option<Child> {
     task.command().spawn().inspect_err(|error| eprintln!("bench: {}: {error}", task.program.display())).ok()
 }
 
-/// From the start of a command to the moment the relay has accepted so many messages.
-fn until_accepted(task: &Task, sink: &Sink, messages: u64) -> Option<Duration> {
+/// From the start of a command to the moment the relay has accepted mail for so many recipients.
+fn until_accepted(task: &Task, sink: &Sink, recipients: u64) -> Option<Duration> {
     sink.tally.take();
     let start = Instant::now();
     let mut child = spawn(task)?;
-    while sink.tally.messages() < messages && start.elapsed() < PATIENCE {
+    while sink.tally.recipients() < recipients && start.elapsed() < PATIENCE {
         thread::sleep(LOOK);
     }
     let time = start.elapsed();
-    if sink.tally.messages() < messages {
+    let is_done = sink.tally.recipients() >= recipients;
+    if !is_done {
         let _ = child.kill();
     }
     let _ = child.wait();
-    (sink.tally.messages() >= messages).then_some(time)
+    is_done.then_some(time)
 }
 
 /// From the start of a command to its first octet of output, and to its last.

@@ -21,7 +21,6 @@ impl Nullmailer {
         root.on_disk(SPOOL)?;
         root.run("mkfifo", &["-m", "0622", "/var/spool/nullmailer/trigger"])?;
         root.run("chown", &["mail:root", "/var/spool/nullmailer/trigger"])?;
-        root.write("/etc/nullmailer/me", "bench.example\n")?;
         root.write("/etc/nullmailer/pausetime", "0\n")?;
         Ok(Nullmailer { root, relay: None })
     }
