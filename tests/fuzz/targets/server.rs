@@ -34,6 +34,8 @@ fn heard(input: &[u8], piece: usize, max_size: Option<u64>) -> (Vec<String>, Str
                     open = false;
                     events.push("abort".into());
                 }
+                // Only the spooler's own tongue has questions.
+                Event::Asked(question) => panic!("asked {question:?}"),
                 Event::Quit => {
                     events.push("quit".into());
                     replies += &session.take_replies();
