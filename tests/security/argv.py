@@ -93,8 +93,9 @@ class World:
         account = (f'[accounts.test]\nhost = "127.0.0.1"\nport = {port}\ntls = "none"\nfrom = "alice@example.com"\n')
         self.spool, self.log, self.config = self.root / "spool", self.root / "log", self.root / "config.toml"
         self.trace = self.root / "trace"
-        # Where what cannot be sent is kept when a configuration was refused: the spool of this home.
-        self.spools = [self.spool, self.root / ".local"]
+        # Where what cannot be sent is kept when a configuration was refused: the spool of this home, or without one of
+        # the system, which is closed to this caller.
+        self.spools = [self.spool, self.root / ".local", pathlib.Path("/var/spool/mailchute")]
         self.config.write_text(f'log-file = "{self.log}"\n{account}[spool]\ndirectory = "{self.spool}"\n')
         self.planted = self.bait / "planted.toml"
         self.planted.write_text(
