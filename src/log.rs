@@ -53,6 +53,10 @@ pub struct Event<'a> {
     /// The queue id.
     pub id: Option<&'a str>,
     pub message_id: Option<&'a str>,
+    /// Who handed it to the spooler, his process, and the program in it.
+    pub uid: Option<&'a str>,
+    pub pid: Option<&'a str>,
+    pub program: Option<&'a str>,
     pub account: Option<&'a str>,
     /// The relay as `host[address]:port`.
     pub relay: Option<&'a str>,
@@ -65,13 +69,17 @@ impl<'a> Event<'a> {
     /// An event about nothing yet.
     pub fn new(happening: Happening) -> Event<'a> {
         let (id, message_id, account, relay, recipient, reply) = (None, None, None, None, None, None);
-        Event { happening, id, message_id, account, relay, recipient, reply }
+        let (uid, pid, program) = (None, None, None);
+        Event { happening, id, message_id, uid, pid, program, account, relay, recipient, reply }
     }
 
     fn fields(&self) -> impl Iterator<Item = (&'static str, &'a str)> {
         [
             ("id", self.id),
             ("message-id", self.message_id),
+            ("uid", self.uid),
+            ("pid", self.pid),
+            ("program", self.program),
             ("account", self.account),
             ("relay", self.relay),
             ("recipient", self.recipient),

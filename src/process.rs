@@ -57,16 +57,14 @@ impl Process {
         std::panic::set_hook(Box::new(|fault| own_fault(&fault.to_string())));
         nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
         let environment: HashMap<OsString, OsString> = world::environment();
-        if !has_sockets_from_systemd(&environment) {
-            system::close_from(3);
-        }
+        system::close_from(3 + passed_sockets(&environment));
         let mut arguments = world::arguments();
         let program = arguments.next().unwrap_or_default();
         Ok(Process {
             program: basename(&program),
             arguments: arguments.collect(),
             environment,
-            caller: Caller::from_uid(Uid::current()),
+            caller: Caller::from_uid(Uid::current().as_raw()),
             host: host_name(&gethostname().unwrap_or_default().to_string_lossy(), hosts_file().as_deref()),
             stdin_open: system::stdin_was_open(),
         })
@@ -75,6 +73,11 @@ impl Process {
     /// An environment variable.
     pub fn variable(&self, name: &str) -> Option<&OsStr> {
         self.environment.get(OsStr::new(name)).map(OsString::as_os_str)
+    }
+
+    /// How many sockets systemd has passed, from descriptor 3 up (sd_listen_fds(3)).
+    pub fn passed_sockets(&self) -> u32 {
+        passed_sockets(&self.environment)
     }
 
     /// A folder named by an environment variable, when it is absolute and belongs to the caller; a bad one is never
@@ -91,12 +94,13 @@ impl Process {
 }
 
 impl Caller {
-    fn from_uid(uid: Uid) -> Caller {
-        let entry = User::from_uid(uid).ok().flatten();
+    /// The user with that id, as the passwd database has it.
+    pub fn from_uid(uid: u32) -> Caller {
+        let entry = User::from_uid(Uid::from_raw(uid)).ok().flatten();
         let login = entry.as_ref().map(|user| user.name.clone());
         let gecos = entry.as_ref().map(|user| user.gecos.to_string_lossy().into_owned()).unwrap_or_default();
         Caller {
-            uid: uid.as_raw(),
+            uid,
             full_name: full_name(&gecos, login.as_deref().unwrap_or_default()),
             login,
             home: entry.map(|user| user.dir),
@@ -157,11 +161,16 @@ mod world {
     }
 }
 
-/// Whether descriptors from 3 up are ours (sd_listen_fds(3)). A variable that was meant for the caller is not.
-fn has_sockets_from_systemd(environment: &HashMap<OsString, OsString>) -> bool {
-    let meant_for = environment.get(OsStr::new("LISTEN_PID")).and_then(|pid| pid.to_str()?.parse().ok());
-    environment.contains_key(OsStr::new("LISTEN_FDS")) && meant_for == Some(std::process::id())
+/// The variables may have been meant for another process that left them in the environment.
+fn passed_sockets(environment: &HashMap<OsString, OsString>) -> u32 {
+    let number = |name: &OsStr| environment.get(name)?.to_str()?.parse::<u32>().ok();
+    match (number(OsStr::new("LISTEN_PID")), number(OsStr::new("LISTEN_FDS"))) {
+        (Some(pid), Some(sockets)) if pid == std::process::id() => sockets.min(MOST_SOCKETS),
+        _ => 0,
+    }
 }
+
+const MOST_SOCKETS: u32 = 16;
 
 fn basename(program: &OsStr) -> String {
     let name = Path::new(program).file_name().unwrap_or(program).to_string_lossy();

@@ -4,7 +4,7 @@
 mod identity;
 mod locals;
 
-pub use identity::{Login, identify, reverse_path};
+pub use identity::{Login, identify, reverse_path, unforged_from, unforged_sender};
 pub use locals::{Locals, recipients};
 
 use crate::config::{Account, Claim, Config, nearest};
@@ -153,7 +153,7 @@ pub(crate) mod samples {
     //! Accounts and configurations for the tests of this room.
 
     use super::*;
-    use crate::config::{Auth, Endpoint, Limits, LocalRecipients, QueuePolicy, RewriteFrom, Tls, Trust};
+    use crate::config::{Auth, Endpoint, Limits, LocalRecipients, QueuePolicy, RewriteFrom, Serve, Tls, Trust};
     use std::collections::BTreeMap;
 
     pub fn account(name: &str, from: Option<&str>, identities: &[&str], rewrite_from: RewriteFrom) -> Account {
@@ -187,6 +187,7 @@ pub(crate) mod samples {
             queue: QueuePolicy::default(),
             spool: PathBuf::from("/spool"),
             log_file: None,
+            serve: Serve::default(),
         }
     }
 

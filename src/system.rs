@@ -2,7 +2,10 @@
 #![allow(unsafe_code)]
 
 use nix::libc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal};
+use std::io::PipeReader;
+use std::os::fd::{AsFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 /// Whether standard input was open when the process started. Rust's start-up puts /dev/null in the place of closed
 /// descriptors, so this is looked up before it.
@@ -61,6 +64,48 @@ pub fn ignore_endings() {
             libc::signal(signal, libc::SIG_IGN);
         }
     }
+}
+
+/// Where the handler writes the numbers of signals.
+static SIGNALS: AtomicI32 = AtomicI32::new(-1);
+
+extern "C" fn note_signal(signal: libc::c_int) {
+    // A signal number fits in an octet.
+    let octet = signal as u8;
+    // SAFETY: write(2) may be called in a handler; errno, which it may change, is put back for whom we interrupted.
+    unsafe {
+        let errno = libc::__errno_location();
+        let before = *errno;
+        libc::write(SIGNALS.load(Ordering::Relaxed), (&raw const octet).cast(), 1);
+        *errno = before;
+    }
+}
+
+/// From now on these signals do nothing but put their number, one octet, into the pipe that is returned, whose ends do
+/// not block. Programs that we start have none of this.
+pub fn watch_signals(signals: &[Signal]) -> std::io::Result<PipeReader> {
+    let (reader, writer) = std::io::pipe()?;
+    for end in [reader.as_fd(), writer.as_fd()] {
+        nix::fcntl::fcntl(end, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK))?;
+    }
+    SIGNALS.store(writer.into_raw_fd(), Ordering::Relaxed);
+    let action = SigAction::new(SigHandler::Handler(note_signal), SaFlags::SA_RESTART, SigSet::empty());
+    for signal in signals {
+        // SAFETY: the handler calls nothing but write(2), and its pipe stays open for good.
+        unsafe { nix::sys::signal::sigaction(*signal, &action) }?;
+    }
+    Ok(reader)
+}
+
+/// The sockets that systemd has passed, from descriptor 3 up, taken over. To be called once.
+pub fn take_sockets(count: u32) -> Vec<OwnedFd> {
+    let first: RawFd = 3;
+    let open = (first..).take(count as usize).filter(|fd| {
+        // SAFETY: fcntl with F_SETFD takes a plain number; on a descriptor that is not open it fails.
+        unsafe { libc::fcntl(*fd, libc::F_SETFD, libc::FD_CLOEXEC) != -1 }
+    });
+    // SAFETY: `Process::from_world` has kept these descriptors open and nothing of ours has them.
+    open.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }).collect()
 }
 
 /// Which side of a fork we are on.

@@ -155,7 +155,7 @@ fn help_for(words: &[OsString]) -> Result<Invocation, UsageError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{DeadCommand, Listing, Own, PasswordFrom, QueueCommand, Removal, Setup};
+    use super::super::{DeadCommand, Listing, Own, PasswordFrom, QueueCommand, Removal, Role, Setup, Waiting};
     use super::*;
     use std::time::Duration;
 
@@ -179,7 +179,8 @@ mod tests {
             ("queue list", QueueCommand::List(Listing::Text)),
             ("queue list --json", QueueCommand::List(Listing::Json)),
             ("queue show a", QueueCommand::Show("a".into())),
-            ("queue flush", QueueCommand::Flush),
+            ("queue flush", QueueCommand::Flush(Waiting::All)),
+            ("queue flush --due", QueueCommand::Flush(Waiting::Due)),
             ("queue retry a b", QueueCommand::Retry(ids())),
             ("queue hold a b", QueueCommand::Hold(ids())),
             ("queue release -- a b", QueueCommand::Release(ids())),
@@ -205,6 +206,10 @@ mod tests {
         };
         assert_eq!(own("setup me@x.org --port 465 --password-stdin"), Own::Setup(Box::new(wishes)));
         assert_eq!(own("providers"), Own::Providers(None));
+        let roles = [("serve", Role::Both), ("serve --accept", Role::Accept), ("serve --send", Role::Send)];
+        for (line, role) in roles {
+            assert_eq!(own(line), Own::Serve(role));
+        }
         assert_eq!(own("providers gmail"), Own::Providers(Some("gmail".into())));
     }
 
@@ -227,11 +232,12 @@ mod tests {
         let cases = [
             ("", "no command"),
             ("qeue", "unknown command \"qeue\""),
-            ("serve", "unknown command \"serve\""),
+            ("serve --accept --send", "usage: mailchute serve [--accept | --send]"),
+            ("serve now", "usage: mailchute serve [--accept | --send]"),
             ("queue frobnicate", "unknown command \"queue frobnicate\""),
             ("queue show", "usage: mailchute queue show id"),
             ("queue show a b", "usage: mailchute queue show id"),
-            ("queue flush a", "usage: mailchute queue flush"),
+            ("queue flush a", "usage: mailchute queue flush [--due]"),
             ("queue retry", "usage: mailchute queue retry id ..."),
             ("queue remove", "usage: mailchute queue remove id ... | --all | --older-than age"),
             ("queue remove a --all", "usage: mailchute queue remove id ... | --all | --older-than age"),

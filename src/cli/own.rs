@@ -16,6 +16,26 @@ pub enum Own {
     Doctor(Listing),
     /// The providers there are presets for, or all that is known of one.
     Providers(Option<String>),
+    /// Take mail of local users and send it.
+    Serve(Role),
+}
+
+/// What of that which waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// All that no person has put on hold.
+    All,
+    /// What the schedule would try by now.
+    Due,
+}
+
+/// Which half of the spooler a process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It takes mail, and starts another that sends.
+    Both,
+    Accept,
+    Send,
 }
 
 /// What is known of an account that is to be set up; the rest is asked, when there is somebody to ask.
@@ -70,7 +90,7 @@ pub enum PasswordFrom {
 pub enum QueueCommand {
     List(Listing),
     Show(String),
-    Flush,
+    Flush(Waiting),
     Retry(Vec<String>),
     Hold(Vec<String>),
     Release(Vec<String>),
@@ -124,8 +144,9 @@ pub const COMMANDS: &[Command] = &[
         make: |given| given.listing().map(|listing| Own::Queue(QueueCommand::List(listing))) },
     Command { name: "queue show", arguments: "id", options: &[], help: "show an entry: envelope, attempts, header",
         make: |given| given.one().map(|id| Own::Queue(QueueCommand::Show(id))) },
-    Command { name: "queue flush", arguments: "", options: &[], help: "try everything now, as sendmail -q does",
-        make: |given| given.nothing().map(|()| Own::Queue(QueueCommand::Flush)) },
+    Command { name: "queue flush", arguments: "[--due]", options: &[("due", "")],
+        help: "try everything now, as sendmail -q does; or what is due",
+        make: |given| given.waiting().map(|waiting| Own::Queue(QueueCommand::Flush(waiting))) },
     Command { name: "queue retry", arguments: "id ...", options: &[], help: "try these entries now",
         make: |given| given.some().map(|ids| Own::Queue(QueueCommand::Retry(ids))) },
     Command { name: "queue hold", arguments: "id ...", options: &[], help: "keep these entries from being tried",
@@ -150,6 +171,9 @@ pub const COMMANDS: &[Command] = &[
         make: |given| given.listing().map(Own::Doctor) },
     Command { name: "providers", arguments: "[name]", options: &[], help: "list the providers known, or show one",
         make: |given| given.at_most_one().map(Own::Providers) },
+    Command { name: "serve", arguments: "[--accept | --send]", options: &[("accept", ""), ("send", "")],
+        help: "take mail of local users and send it; or do one of the two",
+        make: |given| given.role().map(Own::Serve) },
 ];
 
 const JSON: &[(&str, &str)] = &[("json", "")];
@@ -223,6 +247,21 @@ impl Given {
     fn listing(self) -> Option<Listing> {
         let listing = if self.options.is_empty() { Listing::Text } else { Listing::Json };
         self.nothing().map(|()| listing)
+    }
+
+    fn waiting(self) -> Option<Waiting> {
+        let waiting = if self.options.is_empty() { Waiting::All } else { Waiting::Due };
+        self.nothing().map(|()| waiting)
+    }
+
+    fn role(self) -> Option<Role> {
+        let role = match self.options.as_slice() {
+            [] => Role::Both,
+            [("accept", _)] => Role::Accept,
+            [("send", _)] => Role::Send,
+            _ => return None,
+        };
+        self.nothing().map(|()| role)
     }
 
     fn removal(self) -> Option<Removal> {

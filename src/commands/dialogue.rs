@@ -1,18 +1,24 @@
 //! A server session on a pair of streams. While a message comes in, it is a reader of that message, which ends with
 //! an error when the client goes away before the end: a message without its end is no message.
 
-use crate::server::{Event, Session, Transaction};
+use super::Failed;
+use crate::exit::Exit;
+use crate::server::{Event, Question, Session, Transaction};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// Whether the same message may be taken another time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Persistence {
-    Temporary,
-    Permanent,
+/// What comes next.
+#[derive(Debug)]
+pub enum Next {
+    /// Its octets are read from the dialogue.
+    Message(Box<Transaction>),
+    /// To be answered.
+    Question(Question),
+    /// The client said QUIT or went away between messages.
+    Over,
 }
 
 /// A session and its streams.
@@ -26,6 +32,23 @@ pub struct Dialogue<R, W> {
     /// Octets of the message that nobody has read yet.
     text: Vec<u8>,
     end: End,
+    pauses: Pauses,
+    /// When a message that has begun must be whole.
+    deadline: Option<Instant>,
+}
+
+/// How long a client may take in the middle of a message.
+#[derive(Clone, Copy, Debug)]
+pub struct Pauses {
+    /// Between two octets.
+    pub silence: Duration,
+    /// From its beginning to its end.
+    pub message: Duration,
+}
+
+impl Pauses {
+    /// RFC 5321 section 4.5.3.2.5 gives three minutes a block; a program that we serve alone may take a day.
+    pub const ALONE: Pauses = Pauses { silence: Duration::from_secs(600), message: Duration::from_secs(86_400) };
 }
 
 /// How far the message is.
@@ -39,6 +62,7 @@ enum End {
 /// What the session made of the input.
 enum Happened {
     Begun(Transaction),
+    Asked(Question),
     Text,
     Whole,
     Cut,
@@ -46,23 +70,26 @@ enum Happened {
 }
 
 impl<R: Read + AsFd, W: Write> Dialogue<R, W> {
-    pub fn new(session: Session, reader: R, writer: W) -> Dialogue<R, W> {
-        Dialogue { session, reader, writer, input: Vec::new(), taken: 0, text: Vec::new(), end: End::Reached }
+    pub fn new(session: Session, reader: R, writer: W, pauses: Pauses) -> Dialogue<R, W> {
+        let (input, text, end, deadline) = (Vec::new(), Vec::new(), End::Reached, None);
+        Dialogue { session, reader, writer, input, taken: 0, text, end, pauses, deadline }
     }
 
-    /// Goes on to the next message; its octets are then read from `self`. `None` when the client said QUIT or went
-    /// away between messages.
+    /// Goes on to the next message; its octets are then read from `self`.
     ///
     /// # Errors
     /// `TimedOut` when the client was silent for so long, and may be asked again; anything else ends the session.
-    pub fn next_message(&mut self, idle: Duration) -> io::Result<Option<Transaction>> {
+    pub fn next_message(&mut self, idle: Duration) -> io::Result<Next> {
+        self.deadline = None;
         loop {
             match self.pump(idle)? {
                 Happened::Begun(transaction) => {
                     (self.end, self.text) = (End::Ahead, Vec::new());
-                    return Ok(Some(transaction));
+                    self.deadline = Instant::now().checked_add(self.pauses.message);
+                    return Ok(Next::Message(Box::new(transaction)));
                 }
-                Happened::Over => return Ok(None),
+                Happened::Asked(question) => return Ok(Next::Question(question)),
+                Happened::Over => return Ok(Next::Over),
                 // What is left of a message that was refused before its end.
                 Happened::Text | Happened::Whole | Happened::Cut => self.text.clear(),
             }
@@ -78,7 +105,7 @@ impl<R: Read + AsFd, W: Write> Dialogue<R, W> {
     pub fn give_up(&mut self) {
         self.session.timed_out();
         // Nobody may be there to hear it.
-        let _ = self.answer();
+        let _ = self.reply();
     }
 
     /// The message is durable under this id.
@@ -87,11 +114,34 @@ impl<R: Read + AsFd, W: Write> Dialogue<R, W> {
     }
 
     /// The message was not taken.
-    pub fn failed(&mut self, why: &str, persistence: Persistence) {
-        match persistence {
-            Persistence::Temporary => self.session.failed(why),
-            Persistence::Permanent => self.session.refused(why),
+    pub fn failed(&mut self, failed: &Failed) {
+        let (code, enhanced) = match failed.exit() {
+            Exit::DataErr => (554, "5.6.0"),
+            Exit::NoUser => (550, "5.1.1"),
+            Exit::NoPerm => (550, "5.7.1"),
+            Exit::Unavailable | Exit::Usage => (554, "5.0.0"),
+            Exit::Config => (451, "4.3.5"),
+            Exit::Ok | Exit::NoInput | Exit::Software | Exit::OsErr | Exit::IoErr | Exit::TempFail => (451, "4.3.0"),
+        };
+        self.session.declined(code, enhanced, &failed.told());
+    }
+
+    /// What was asked for.
+    pub fn answer(&mut self, text: &str) {
+        self.session.answer(text);
+    }
+
+    /// Says what became of the message at once, unless some of it is still to come.
+    ///
+    /// # Errors
+    /// The client does not listen.
+    pub fn tell(&mut self) -> io::Result<()> {
+        if self.end != End::Reached {
+            return Ok(());
         }
+        let mut nothing: &[u8] = &[];
+        let _ = self.session.next(&mut nothing);
+        self.reply()
     }
 
     /// Feeds the session until something happens.
@@ -108,13 +158,14 @@ impl<R: Read + AsFd, W: Write> Dialogue<R, W> {
                     return Ok(Happened::Text);
                 }
                 Some(Event::End) => return Ok(Happened::Whole),
+                Some(Event::Asked(question)) => return Ok(Happened::Asked(question)),
                 Some(Event::Abort) => return Ok(Happened::Cut),
                 Some(Event::Quit) => {
-                    self.answer()?;
+                    self.reply()?;
                     return Ok(Happened::Over);
                 }
                 None => {
-                    self.answer()?;
+                    self.reply()?;
                     if self.fill(idle)? == 0 {
                         return Ok(match self.session.end_of_input() {
                             Some(_) => Happened::Cut,
@@ -126,7 +177,7 @@ impl<R: Read + AsFd, W: Write> Dialogue<R, W> {
         }
     }
 
-    fn answer(&mut self) -> io::Result<()> {
+    fn reply(&mut self) -> io::Result<()> {
         let replies = self.session.take_replies();
         if replies.is_empty() {
             return Ok(());
@@ -136,7 +187,8 @@ impl<R: Read + AsFd, W: Write> Dialogue<R, W> {
     }
 
     fn fill(&mut self, idle: Duration) -> io::Result<usize> {
-        wait(&self.reader, idle)?;
+        let left = self.deadline.map_or(idle, |end| end.saturating_duration_since(Instant::now()));
+        wait(&self.reader, idle.min(left))?;
         self.input.clear();
         self.taken = 0;
         self.input.resize(1 << 16, 0);
@@ -151,9 +203,6 @@ impl<R: Read + AsFd, W: Write> Dialogue<R, W> {
     }
 }
 
-/// How long a client may pause in the middle of a message (RFC 5321 section 4.5.3.2.5 gives three minutes a block).
-const PAUSE: Duration = Duration::from_secs(600);
-
 impl<R: Read + AsFd, W: Write> Read for Dialogue<R, W> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.text.is_empty() {
@@ -162,9 +211,9 @@ impl<R: Read + AsFd, W: Write> Read for Dialogue<R, W> {
                 End::Cut => return Err(ErrorKind::UnexpectedEof.into()),
                 End::Ahead => {}
             }
-            match self.pump(PAUSE)? {
+            match self.pump(self.pauses.silence)? {
                 Happened::Whole => self.end = End::Reached,
-                Happened::Cut | Happened::Over | Happened::Begun(_) => self.end = End::Cut,
+                Happened::Cut | Happened::Over | Happened::Begun(_) | Happened::Asked(_) => self.end = End::Cut,
                 Happened::Text => {}
             }
         }

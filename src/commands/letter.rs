@@ -13,9 +13,11 @@ use crate::mail::compose::{self, Defaults};
 use crate::mail::envelope::{Envelope, Notify, Recipient, Return, ReversePath};
 use crate::mail::header::Header;
 use crate::mail::message::{self, MOST_HOPS, MessageError};
+use crate::process::Caller;
 use crate::route::{self, Login};
 use crate::spool::Ticket;
 use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A message ready to be kept: its header final, its envelope and account decided.
 pub struct Letter<'a> {
@@ -73,6 +75,8 @@ pub struct Wanted {
 #[derive(Clone, Debug)]
 pub struct Asked {
     pub to: Vec<Wanted>,
+    /// `-a`.
+    pub account: Option<String>,
     /// `None`: nothing was said; `Some(None)`: the null reverse-path.
     pub sender: Option<Option<Addressee>>,
     /// `None` leaves it to `$NAME` and the passwd entry.
@@ -117,6 +121,7 @@ impl Asked {
         let want = |addressee| Wanted { addressee, notify: request.notify, original: None };
         Ok(Asked {
             to: to.into_iter().map(want).collect(),
+            account: request.global.account.clone(),
             sender: request.sender.as_deref().map(|sender| address::parse_sender(sender.as_bytes())).transpose()?,
             full_name: request.full_name.clone(),
             ret: request.ret,
@@ -128,11 +133,11 @@ impl Asked {
     }
 }
 
-/// Decides account, envelope and header.
+/// Decides account, envelope and header of what `caller` sends.
 ///
 /// # Errors
 /// Nobody to send to, no account, a message that has gone in a circle.
-pub fn compose<'a>(context: &'a Context, asked: Asked, header: Header) -> Result<Letter<'a>, Failed> {
+pub fn compose<'a>(context: &'a Context, caller: &Caller, asked: Asked, header: Header) -> Result<Letter<'a>, Failed> {
     let hops = message::hops(&header);
     if hops > MOST_HOPS {
         return Err(MessageError::TooManyHops(hops).into());
@@ -142,8 +147,7 @@ pub fn compose<'a>(context: &'a Context, asked: Asked, header: Header) -> Result
         _ => None,
     };
     let config = &context.config;
-    let account = route::choose(config, context.global.account.as_deref(), sender, &header)?.account;
-    let caller = &context.process.caller;
+    let account = route::choose(config, asked.account.as_deref(), sender, &header)?.account;
     let login = caller.login.as_deref().map_or(Login::Unknown(caller.uid), Login::Name);
     let reverse_path = route::reverse_path(account, asked.sender.clone(), login, &config.domain)?;
     let mut recipients = Vec::new();
@@ -159,7 +163,7 @@ pub fn compose<'a>(context: &'a Context, asked: Asked, header: Header) -> Result
     // Before bare names are completed, which hides that they are local. What it makes of the reverse-path matters even
     // if another account will send in the end: the bounce must reach somebody.
     let (envelope, header) = route::identify(config, account, &context.hosts, envelope, header);
-    let (ticket, header) = seal(context, &asked, account.from.as_ref(), envelope, header, created);
+    let (ticket, header) = seal(context, caller, &asked, account.from.as_ref(), envelope, header, created);
     Ok(Letter { ticket, header, account })
 }
 
@@ -182,7 +186,7 @@ pub fn without_account(context: &Context, asked: Asked, header: Header) -> Optio
     let mut envelope = Envelope::new(reverse_path, recipients.collect())?;
     envelope.ret = asked.ret;
     envelope.envid.clone_from(&asked.envid);
-    Some(seal(context, &asked, None, envelope, header, Moment::now()))
+    Some(seal(context, &context.process.caller, &asked, None, envelope, header, Moment::now()))
 }
 
 /// Whom one addressee stands for.
@@ -203,16 +207,19 @@ fn expand(context: &Context, account: &Account, wanted: &Wanted, aliases: Aliase
     Ok(recipients)
 }
 
+/// Tells apart what one process composes at the same moment.
+static COMPOSED: AtomicU32 = AtomicU32::new(0);
+
 /// Makes the header complete, and takes down what belongs to it.
 fn seal(
     context: &Context,
+    caller: &Caller,
     asked: &Asked,
     usual_from: Option<&Mailbox>,
     envelope: Envelope,
     header: Header,
     now: Moment,
 ) -> (Ticket, Header) {
-    let caller = &context.process.caller;
     let login = caller.login.clone().unwrap_or_else(|| format!("uid{}", caller.uid));
     let from = match envelope.reverse_path() {
         ReversePath::Mailbox(mailbox) => mailbox.to_string(),
@@ -228,11 +235,11 @@ fn seal(
         full_name,
         now,
         domain: &context.config.domain,
-        unique: &format!("{:x}.{:x}", now.0, std::process::id()),
+        unique: &format!("{:x}.{:x}.{:x}", now.0, std::process::id(), COMPOSED.fetch_add(1, Ordering::Relaxed)),
         qualify: (asked.names == Names::Complete).then_some(context.config.domain.as_str()),
     };
     let header = compose::compose(header, &defaults);
     let message_id = header.first("Message-ID").map(|field| field.text()).unwrap_or_default();
-    let account = context.global.account.clone();
+    let account = asked.account.clone();
     (Ticket { envelope, account, uid: caller.uid, created: now, message_id }, header)
 }

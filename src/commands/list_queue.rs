@@ -1,7 +1,7 @@
 //! `mailq`, `mailchute queue list`, `mailchute queue dead list`: what waits, read without taking it.
 
-use super::Failed;
 use super::context::Context;
+use super::{Failed, handover};
 use crate::cli::{Global, Listing};
 use crate::clock::Moment;
 use crate::exit::Exit;
@@ -12,27 +12,41 @@ use crate::spool::{Hold, Place, QueueId, Spool};
 use std::collections::HashSet;
 use std::io::{self, BufWriter, Write};
 
+/// What a listing looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// What monitoring knows.
+    Mailq,
+    Own(Listing),
+}
+
 /// The listing that monitoring knows.
 ///
 /// # Errors
 /// The configuration or the spool cannot be read.
 pub fn mailq(process: &Process, global: &Global) -> Result<Exit, Failed> {
     let context = Context::load(process, global)?;
-    print(&context, Place::Queue, |rows, output| listing::mailq(rows, output))
+    print(&context, Place::Queue, Form::Mailq)
 }
 
 /// What waits, for a person or as JSON.
 pub fn list(context: &Context, place: Place, form: Listing) -> Result<Exit, Failed> {
-    let holds = holds(context)?;
-    print(context, place, |rows, output| match form {
-        Listing::Json => listing::json(rows, output),
-        Listing::Text => listing::table(&holds, rows, Moment::now(), output),
-    })
+    print(context, place, Form::Own(form))
 }
 
-/// One entry as it is listed; `None` when it is not there.
-pub fn row(context: &Context, spool: &Spool, place: Place, id: &QueueId, claimed: &HashSet<u64>) -> Option<Row> {
+/// One entry as it is listed; `None` when it is not there, or not of that user.
+pub fn row(
+    context: &Context,
+    spool: &Spool,
+    place: Place,
+    id: &QueueId,
+    whose: Option<u32>,
+    claimed: &HashSet<u64>,
+) -> Option<Row> {
     let peek = spool.peek_in(place, id).ok().flatten()?;
+    if whose.is_some_and(|uid| uid != peek.ticket.uid) {
+        return None;
+    }
     let header = || queue::header(&peek.header).unwrap_or_default();
     let account = context.account_of(&peek.ticket, &header).ok().map(|account| account.name.as_str());
     let account = peek.ticket.account.as_deref().or(account);
@@ -51,20 +65,41 @@ fn holds(context: &Context) -> Result<Vec<(String, Hold)>, Failed> {
     Ok(names.filter_map(|name| spool.recall(&name).hold.map(|hold| (name, hold))).collect())
 }
 
-fn print(
+fn print(context: &Context, place: Place, form: Form) -> Result<Exit, Failed> {
+    if place == Place::Queue
+        && let Some(spooler) = handover::spooler(context)
+    {
+        return handover::list(&spooler, form);
+    }
+    let mut output = BufWriter::with_capacity(1 << 16, io::stdout().lock());
+    write(context, place, form, None, &mut output)?;
+    // A reader that went away has seen what it wanted.
+    let _ = output.flush();
+    Ok(Exit::Ok)
+}
+
+/// Writes a listing, of one user's messages or of all. Whether the writer takes it changes nothing.
+///
+/// # Errors
+/// The spool cannot be read.
+pub fn write(
     context: &Context,
     place: Place,
-    write: impl FnOnce(&mut dyn Iterator<Item = Row>, &mut dyn Write) -> io::Result<()>,
-) -> Result<Exit, Failed> {
+    form: Form,
+    whose: Option<u32>,
+    output: &mut dyn Write,
+) -> Result<(), Failed> {
     let spool = Spool::existing(&context.config.spool)?;
     let ids = match &spool {
         Some(spool) => spool.ids(place)?,
         None => Vec::new(),
     };
     let claimed = spool.as_ref().map(Spool::claimed).unwrap_or_default();
-    let mut rows = ids.iter().filter_map(|id| row(context, spool.as_ref()?, place, id, &claimed));
-    let mut output = BufWriter::with_capacity(1 << 16, io::stdout().lock());
-    // A reader that went away has seen what it wanted.
-    let _ = write(&mut rows, &mut output).and_then(|()| output.flush());
-    Ok(Exit::Ok)
+    let mut rows = ids.iter().filter_map(|id| row(context, spool.as_ref()?, place, id, whose, &claimed));
+    let _ = match form {
+        Form::Mailq => listing::mailq(&mut rows, output),
+        Form::Own(Listing::Json) => listing::json(&mut rows, output),
+        Form::Own(Listing::Text) => listing::table(&holds(context)?, &mut rows, Moment::now(), output),
+    };
+    Ok(())
 }

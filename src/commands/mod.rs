@@ -7,6 +7,7 @@ mod deposit;
 mod detach;
 mod dialogue;
 mod doctor;
+mod handover;
 mod import;
 mod letter;
 mod list_queue;
@@ -16,8 +17,10 @@ mod queue;
 mod revive;
 mod run_queue;
 mod send;
+mod serve;
 mod setup;
 mod smtp;
+mod taking;
 mod verdict;
 mod verify;
 
@@ -50,6 +53,7 @@ fn perform(process: &Process, invocation: Invocation) -> Result<Exit, Failed> {
         Invocation::Own(Own::Import(wishes), global) => import::import(process, &global, &wishes),
         Invocation::Own(Own::Doctor(form), global) => doctor::examine(process, &global, form),
         Invocation::Own(Own::Providers(name), _) => providers::show(name.as_deref()),
+        Invocation::Own(Own::Serve(role), global) => serve::serve(process, &global, role),
         Invocation::Help(text) => {
             process::say(&text);
             Ok(Exit::Ok)
@@ -70,6 +74,12 @@ impl Failed {
     /// The status it ends the process with.
     pub fn exit(&self) -> Exit {
         self.0.exit()
+    }
+
+    /// What went wrong and what to do, on one line, for somebody at the other end of a connection.
+    pub fn told(&self) -> String {
+        let hints = self.0.hints();
+        std::iter::once(self.reason()).chain(hints).collect::<Vec<String>>().join("; ")
     }
 
     /// What went wrong, on one line.

@@ -2,7 +2,7 @@
 
 use super::context::Context;
 use super::{Failed, list_queue, revive, run_queue};
-use crate::cli::{DeadCommand, Global, QueueCommand, Removal, Selection};
+use crate::cli::{DeadCommand, Global, QueueCommand, Removal, Selection, Waiting};
 use crate::clock::Moment;
 use crate::diagnostic::Explain;
 use crate::exit::Exit;
@@ -24,7 +24,8 @@ pub fn act(process: &Process, global: &Global, command: QueueCommand) -> Result<
     match command {
         QueueCommand::List(form) => list_queue::list(&context, Place::Queue, form),
         QueueCommand::Dead(DeadCommand::List(form)) => list_queue::list(&context, Place::Dead, form),
-        QueueCommand::Flush => run_queue::by_hand(process, global, Selection::All),
+        QueueCommand::Flush(Waiting::All) => run_queue::by_hand(process, global, Selection::All),
+        QueueCommand::Flush(Waiting::Due) => run_queue::by_timer(&context),
         QueueCommand::Show(id) => show(&context, &id),
         QueueCommand::Retry(ids) => {
             let spool = context.spool()?;
@@ -57,7 +58,7 @@ fn show(context: &Context, id: &str) -> Result<Exit, Failed> {
     let spool = context.spool()?;
     let id = QueueId::parse(id).ok_or_else(|| Unmet::NoSuch(id.to_owned()))?;
     for place in [Place::Queue, Place::Dead] {
-        let row = list_queue::row(context, &spool, place, &id, &spool.claimed());
+        let row = list_queue::row(context, &spool, place, &id, None, &spool.claimed());
         let (Some(row), Some(peek)) = (row, spool.peek_in(place, &id)?) else { continue };
         let header = queue::header(&peek.header).map_err(Failed::system)?;
         process::say(&listing::show(&row, &header, Moment::now()));

@@ -2,7 +2,7 @@
 
 use super::context::Context;
 use super::courier::Courier;
-use super::{Failed, detach};
+use super::{Failed, detach, handover};
 use crate::cli::{self, Global};
 use crate::exit::Exit;
 use crate::process::{self, Process};
@@ -12,6 +12,7 @@ use crate::spool::{QueueId, Spool};
 use crate::system::{self, Side};
 use std::collections::HashSet;
 use std::io::IsTerminal;
+use std::sync::atomic::AtomicBool;
 
 /// Tries everything chosen that no person has put on hold; success even when all of it still waits.
 ///
@@ -19,6 +20,9 @@ use std::io::IsTerminal;
 /// The configuration or the spool cannot be used.
 pub fn by_hand(process: &Process, global: &Global, selection: cli::Selection) -> Result<Exit, Failed> {
     let context = Context::load(process, global)?;
+    if let Some(spooler) = handover::spooler(&context) {
+        return handover::flush(&spooler, &selection);
+    }
     let selection = match selection {
         cli::Selection::All => Selection::All,
         cli::Selection::Id(text) => Selection::Id(text),
@@ -28,6 +32,17 @@ pub fn by_hand(process: &Process, global: &Global, selection: cli::Selection) ->
     if let Some(spool) = Spool::existing(&context.config.spool)? {
         let tally = run(&context, &spool, &selection, Occasion::ByHand)?;
         summary(&tally);
+    }
+    Ok(Exit::Ok)
+}
+
+/// Tries what is due, for a timer.
+///
+/// # Errors
+/// The spool cannot be used.
+pub fn by_timer(context: &Context) -> Result<Exit, Failed> {
+    if let Some(spool) = Spool::existing(&context.config.spool)? {
+        run(context, &spool, &Selection::All, Occasion::DueOnly)?;
     }
     Ok(Exit::Ok)
 }
@@ -62,6 +77,20 @@ pub fn send_behind(context: &Context, spool: &Spool, ids: HashSet<QueueId>) {
 /// # Errors
 /// The queue cannot be listed.
 pub fn run(context: &Context, spool: &Spool, selection: &Selection, occasion: Occasion) -> Result<Tally, Failed> {
+    run_until(context, spool, selection, occasion, &AtomicBool::new(false))
+}
+
+/// Goes once through the queue, but begins no message any more once `stop` is true.
+///
+/// # Errors
+/// The queue cannot be listed.
+pub fn run_until(
+    context: &Context,
+    spool: &Spool,
+    selection: &Selection,
+    occasion: Occasion,
+    stop: &AtomicBool,
+) -> Result<Tally, Failed> {
     let courier = Courier::new(context);
     let watch: &(dyn Fn(&Tally) + Sync) = if std::io::stderr().is_terminal() { &bar } else { &|_| {} };
     let run = Run {
@@ -71,6 +100,7 @@ pub fn run(context: &Context, spool: &Spool, selection: &Selection, occasion: Oc
         occasion,
         keep_dead: context.config.queue.keep_dead,
         watch,
+        stop,
     };
     Ok(run.once()?)
 }

@@ -6,7 +6,7 @@ use super::courier::{Courier, Parcel};
 use super::deposit::{self, Committing};
 use super::letter::{self, Asked, Letter};
 use super::offer::{Offer, Offered};
-use super::{Failed, bury, detach, run_queue, verdict};
+use super::{Failed, bury, detach, handover, run_queue, verdict};
 use crate::cli::{Delivering, DeliveryMode, ErrorMode};
 use crate::clock::Moment;
 use crate::config::{Config, Delivery};
@@ -41,8 +41,11 @@ pub fn send(process: &Process, request: Delivering) -> Result<Exit, Failed> {
         Ok(context) => context,
         Err(failed) => return Err(bury::unsendable(process, &request, header, &mut body, failed)),
     };
+    if let Some(spooler) = handover::spooler(&context) {
+        return handover::deliver(&context, &spooler, &request, header, &mut body);
+    }
     let asked = Asked::by_options(&request, &header).map_err(Failed::from);
-    let letter = match asked.and_then(|asked| letter::compose(&context, asked, header.clone())) {
+    let letter = match asked.and_then(|asked| letter::compose(&context, &process.caller, asked, header.clone())) {
         Ok(letter) => letter,
         Err(failed) if failed.exit() == Exit::Config => {
             return Err(bury::unsendable(process, &request, header, &mut body, failed));

@@ -2,17 +2,16 @@
 //! is answered with 250 when it is durable; a detached child submits it.
 
 use super::context::Context;
-use super::dialogue::{Dialogue, Persistence};
-use super::letter::{self, Aliases, Asked, Names, Unsendable, Wanted};
-use super::{Failed, deposit, run_queue, send};
+use super::dialogue::{Dialogue, Next, Pauses};
+use super::taking::{self, Sender};
+use super::{Failed, handover, run_queue, send};
 use crate::cli::{Delivering, DeliveryMode};
 use crate::exit::Exit;
-use crate::mail::message::{self, Dots};
-use crate::process::{self, Process};
-use crate::server::{Session, Settings, Transaction};
+use crate::process::{self, Caller, Process};
+use crate::server::{Session, Settings};
 use crate::spool::QueueId;
 use std::collections::HashSet;
-use std::io::{self, BufReader, Read};
+use std::io;
 use std::time::Duration;
 
 /// How long a client may be silent: workers keep a session open for hours, and reconnect.
@@ -31,26 +30,37 @@ pub fn serve(process: &Process, request: Delivering) -> Result<Exit, Failed> {
     let context = Context::load(process, &request.global).inspect_err(|failed| {
         process::say(&format!("421 4.3.5 {} {}\r\n", process.host, failed.reason().replace(['\r', '\n'], " ")));
     })?;
+    if let Some(spooler) = handover::spooler(&context) {
+        return handover::pass_through(&spooler);
+    }
     let max_size = context.usual_account().and_then(|account| account.limits.size);
-    let session = Session::new(Settings { host: process.host.clone(), max_size });
-    let mut dialogue = Dialogue::new(session, io::stdin(), io::stdout());
+    let session = Session::new(Settings::standard(process.host.clone(), max_size));
+    let mut dialogue = Dialogue::new(session, io::stdin(), io::stdout(), Pauses::ALONE);
     let submits = send::mode(&request, &context.config) != DeliveryMode::Queue;
+    // A client that speaks SMTP writes its own name.
+    let caller = Caller { full_name: String::new(), ..process.caller.clone() };
     let mut unsent = HashSet::new();
     loop {
         let patience = if unsent.is_empty() { IDLE } else { PAUSE };
         match dialogue.next_message(patience) {
-            Ok(Some(transaction)) => match keep(&context, transaction, &mut dialogue) {
-                Ok(id) => {
-                    dialogue.accepted(id.as_str());
-                    if submits {
-                        unsent.insert(id);
+            Ok(Next::Message(mut transaction)) => {
+                transaction.wishes.account.clone_from(&request.global.account);
+                match taking::keep(&context, &caller, *transaction, Sender::Free, &mut dialogue) {
+                    Ok(entry) => {
+                        send::queued(&context, &entry);
+                        dialogue.accepted(entry.id().as_str());
+                        if submits {
+                            unsent.insert(entry.id().clone());
+                        }
+                        drop(entry);
+                        if unsent.len() >= TOGETHER {
+                            submit(&context, &mut unsent);
+                        }
                     }
-                    if unsent.len() >= TOGETHER {
-                        submit(&context, &mut unsent);
-                    }
+                    Err(failed) => dialogue.failed(&failed),
                 }
-                Err(failed) => dialogue.failed(&failed.reason(), persistence(failed.exit())),
-            },
+            }
+            Ok(Next::Question(_)) => dialogue.answer(""),
             Err(error) if error.kind() == io::ErrorKind::TimedOut && !unsent.is_empty() => {
                 submit(&context, &mut unsent);
             }
@@ -66,46 +76,10 @@ pub fn serve(process: &Process, request: Delivering) -> Result<Exit, Failed> {
     }
 }
 
-/// Reads one message and makes it durable.
-fn keep(context: &Context, transaction: Transaction, text: &mut impl Read) -> Result<QueueId, Failed> {
-    let (header, mut body) = message::read(BufReader::new(text), Dots::Keep)?;
-    let letter = letter::compose(context, asked(transaction), header)?;
-    let filled = deposit::fill(context.spool(), &letter.ticket, letter.header, &mut body)?;
-    let entry = filled.keeper.commit(filled.shape).finish()?;
-    send::queued(context, &entry);
-    Ok(entry.id().clone())
-}
-
-fn asked(transaction: Transaction) -> Asked {
-    let wanted = transaction.recipients.into_iter().map(|forward| Wanted {
-        addressee: forward.addressee,
-        notify: forward.notify,
-        original: forward.original,
-    });
-    Asked {
-        to: wanted.collect(),
-        sender: Some(transaction.reverse_path),
-        full_name: Some(String::new()),
-        ret: transaction.ret,
-        envid: transaction.envid,
-        names: Names::Complete,
-        aliases: Aliases::Follow,
-        nobody: Unsendable::NobodyNamed,
-    }
-}
-
 fn submit(context: &Context, unsent: &mut HashSet<QueueId>) {
     if !unsent.is_empty()
         && let Ok(spool) = context.spool()
     {
         run_queue::send_behind(context, &spool, std::mem::take(unsent));
-    }
-}
-
-/// Whether the same message may be taken another time.
-fn persistence(exit: Exit) -> Persistence {
-    match exit {
-        Exit::DataErr | Exit::NoUser | Exit::Unavailable | Exit::Usage => Persistence::Permanent,
-        _ => Persistence::Temporary,
     }
 }

@@ -19,7 +19,10 @@ pub(super) fn read(section: &Section, origin: Origin, around: &Surroundings) -> 
     }
     let preset = preset(section)?;
     let (user, from) = identity(section, preset.as_ref())?;
-    let secret = secret_keys::read(section, origin, around, preset.as_ref())?;
+    let host = section.string("host")?.map(|host| host.value.to_lowercase());
+    let host = host.or_else(|| preset.as_ref()?.host.clone()).unwrap_or_default();
+    let login = secret_keys::Login { host: &host, user: user.as_deref().unwrap_or_default() };
+    let secret = secret_keys::read(section, origin, around, preset.as_ref(), &login)?;
     check_login(section, preset.as_ref(), user.as_deref(), secret.is_some())?;
     let auth = secret_keys::auth(section, preset.as_ref(), secret.as_ref())?;
     let mut account = Account {

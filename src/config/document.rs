@@ -3,7 +3,7 @@
 use super::error::ConfigError;
 use super::keys;
 use super::reader::{Section, Source};
-use super::{Config, Delivery, LocalRecipients, QueuePolicy, account_table};
+use super::{Config, Delivery, LocalRecipients, QueuePolicy, Serve, account_table, serve};
 use crate::mail::address::{Addressee, Mailbox, parse_list};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -70,6 +70,7 @@ impl Config {
             queue: QueuePolicy::default(),
             spool: around.spool.clone(),
             log_file: None,
+            serve: Serve::default(),
         }
     }
 }
@@ -125,6 +126,9 @@ pub(super) fn read(source: Source, origin: Origin, around: &Surroundings) -> Res
         && let Some(path) = path(&section, "directory", origin, around)?
     {
         config.spool = path;
+    }
+    if let Some(section) = top.section("serve", keys::SERVE)? {
+        config.serve = serve::read(&section, origin, around)?;
     }
     Ok(config)
 }
@@ -340,6 +344,8 @@ mod tests {
             (account("password-command = \"/bin/x\""), "password-command"),
             (account("token-command = [\"/bin/x\"]"), "token-command"),
             (account("credential = \"mail\""), "credential"),
+            (account("netrc = \"netrc\""), "netrc"),
+            (account("git-credential = true"), "git-credential"),
             (account("password-file = \"/home/me/.secret\""), "password-file"),
             (account("password-file = \"../.secret\""), "password-file"),
             (account("password-file = \"~/.secret\""), "password-file"),

@@ -172,7 +172,9 @@ impl Editor {
     /// Whatever is wrong with it, at the line it would have.
     pub fn config(&self, process: &Process) -> Result<Config, ConfigError> {
         let text = self.text();
-        document::read(Source { file: &self.path, text: &text }, Origin::Usual, &surroundings(process))
+        let is_variable = process.variable("MAILCHUTE_CONFIG").is_some_and(|named| Path::new(named) == self.path);
+        let origin = if is_variable { Origin::Variable } else { Origin::Usual };
+        document::read(Source { file: &self.path, text: &text }, origin, &surroundings(process))
     }
 
     /// Writes the file, closed to all others, durably: a reader sees the old one or the new one.

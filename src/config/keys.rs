@@ -3,7 +3,7 @@
 
 /// Outside any section.
 pub(super) const TOP: &[&str] =
-    &["default-account", "domain", "local-recipients", "log-file", "accounts", "aliases", "queue", "spool"];
+    &["default-account", "domain", "local-recipients", "log-file", "accounts", "aliases", "queue", "spool", "serve"];
 
 /// `[accounts.NAME]`.
 pub(super) const ACCOUNT: &[&str] = &[
@@ -20,6 +20,8 @@ pub(super) const ACCOUNT: &[&str] = &[
     "password-file",
     "password-command",
     "credential",
+    "netrc",
+    "git-credential",
     "token-command",
     "auth",
     "from",
@@ -44,9 +46,20 @@ pub(super) const RETRY: &[&str] = &["first", "max"];
 /// `[spool]`.
 pub(super) const SPOOL: &[&str] = &["directory"];
 
+/// `[serve]`.
+pub(super) const SERVE: &[&str] =
+    &["socket", "listen", "allow", "deny", "senders", "trusted", "rate", "size", "recipients", "queued", "connections"];
+
 /// All sections with their keys, in the order of the manual. `[aliases]` has none of its own: its keys are names.
-pub const KEYS: &[(&str, &[&str])] =
-    &[("", TOP), ("accounts.NAME", ACCOUNT), ("ports", PORT), ("queue", QUEUE), ("retry", RETRY), ("spool", SPOOL)];
+pub const KEYS: &[(&str, &[&str])] = &[
+    ("", TOP),
+    ("accounts.NAME", ACCOUNT),
+    ("ports", PORT),
+    ("queue", QUEUE),
+    ("retry", RETRY),
+    ("spool", SPOOL),
+    ("serve", SERVE),
+];
 
 #[cfg(test)]
 mod tests {

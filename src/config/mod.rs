@@ -11,6 +11,7 @@ pub mod editor;
 mod error;
 mod file;
 mod keys;
+mod netrc;
 pub mod password;
 mod paths;
 mod ports;
@@ -19,12 +20,14 @@ mod program;
 pub mod provenance;
 mod reader;
 mod secret_keys;
+mod serve;
 
 pub use account::{Account, Auth, Claim, Endpoint, Limits, RewriteFrom, Tls, Trust};
 pub use error::{ConfigError, nearest};
 pub use keys::KEYS;
 pub use password::{Password, Secret, SecretError};
 pub use program::Program;
+pub use serve::{Principal, Quota, Senders, Serve, is_socket};
 
 use crate::mail::address::Addressee;
 use crate::process::Process;
@@ -54,6 +57,7 @@ pub struct Config {
     pub queue: QueuePolicy,
     pub spool: PathBuf,
     pub log_file: Option<PathBuf>,
+    pub serve: Serve,
 }
 
 /// What to do with bare names and this host's names.
@@ -121,6 +125,11 @@ impl Config {
     /// Where the caller's own configuration is or would be; for root the system's. `None` without a home.
     pub fn usual_file(process: &Process) -> Option<PathBuf> {
         if process.caller.is_root() { Some(paths::SYSTEM_FILE.into()) } else { paths::user_file(process) }
+    }
+
+    /// Drops where passwords are and what they are, in a process that must not know.
+    pub fn forget_secrets(&mut self) {
+        self.accounts.iter_mut().for_each(|account| account.secret = None);
     }
 
     pub fn account(&self, name: &str) -> Option<&Account> {

@@ -1,6 +1,7 @@
 //! Passwords and tokens: where they come from, and how they stay unseen.
 
 use super::file;
+use super::netrc;
 use super::program::Program;
 use crate::diagnostic::Explain;
 use crate::exit::Exit;
@@ -58,6 +59,14 @@ pub enum Secret {
     TokenCommand(Program),
     /// A systemd credential, a file in `$CREDENTIALS_DIRECTORY`; a bare name when that is not set.
     Credential(PathBuf),
+    /// An entry of a netrc file.
+    Netrc {
+        file: PathBuf,
+        host: String,
+        user: String,
+    },
+    /// What git's credential helpers have for this relay.
+    Git(Program),
     /// An App Password from the source inside, whose groups of four may be written with spaces.
     AppPassword(Box<Secret>),
 }
@@ -70,6 +79,8 @@ impl Secret {
             Secret::Literal(password) => Ok(password.clone()),
             Secret::File(path) => from_private_file(path),
             Secret::Command(program) | Secret::TokenCommand(program) => program.first_line(),
+            Secret::Netrc { file, host, user } => netrc::look_up(file, host, user),
+            Secret::Git(git) => git.line_behind("password="),
             Secret::Credential(path) if path.is_absolute() => from_file("credential", path, |_| Ok(())),
             Secret::Credential(name) => {
                 Err(SecretError::new(format!("credential {}: no such directory", name.display()))
@@ -95,18 +106,18 @@ impl Secret {
     /// When the file that the secret is in last changed; 0 for other sources. For [`super::Account::digest`].
     pub(super) fn stamp(&self) -> i128 {
         match self {
-            Secret::File(path) | Secret::Credential(path) => file::stamp(path),
+            Secret::File(path) | Secret::Credential(path) | Secret::Netrc { file: path, .. } => file::stamp(path),
             Secret::AppPassword(source) => source.stamp(),
-            Secret::Literal(_) | Secret::Command(_) | Secret::TokenCommand(_) => 0,
+            Secret::Literal(_) | Secret::Command(_) | Secret::TokenCommand(_) | Secret::Git(_) => 0,
         }
     }
 
     /// Whether a program is run for it.
     pub(super) fn runs_program(&self) -> bool {
         match self {
-            Secret::Command(_) | Secret::TokenCommand(_) => true,
+            Secret::Command(_) | Secret::TokenCommand(_) | Secret::Git(_) => true,
             Secret::AppPassword(source) => source.runs_program(),
-            Secret::Literal(_) | Secret::File(_) | Secret::Credential(_) => false,
+            Secret::Literal(_) | Secret::File(_) | Secret::Credential(_) | Secret::Netrc { .. } => false,
         }
     }
 
@@ -115,7 +126,12 @@ impl Secret {
         match self {
             Secret::Literal(_) => true,
             Secret::AppPassword(source) => source.is_literal(),
-            Secret::File(_) | Secret::Command(_) | Secret::TokenCommand(_) | Secret::Credential(_) => false,
+            Secret::File(_)
+            | Secret::Command(_)
+            | Secret::TokenCommand(_)
+            | Secret::Credential(_)
+            | Secret::Netrc { .. }
+            | Secret::Git(_) => false,
         }
     }
 }
@@ -129,6 +145,8 @@ impl fmt::Display for Secret {
             Secret::Command(program) => write!(f, "password-command {program}"),
             Secret::TokenCommand(program) => write!(f, "token-command {program}"),
             Secret::Credential(path) => write!(f, "credential {}", path.display()),
+            Secret::Netrc { file, .. } => write!(f, "netrc {}", file.display()),
+            Secret::Git(_) => f.write_str("git-credential"),
             Secret::AppPassword(source) => source.fmt(f),
         }
     }

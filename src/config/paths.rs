@@ -40,8 +40,15 @@ pub(super) fn user_file(process: &Process) -> Option<PathBuf> {
 
 /// The spool when the configuration names none.
 pub(super) fn spool(process: &Process) -> PathBuf {
+    // Root's is the system's, unless root says otherwise.
+    if let Some(state) = process.own_folder("XDG_STATE_HOME") {
+        return state.join("mailchute/spool");
+    }
     match folders(process) {
-        Some(folders) if !process.caller.is_root() => folders.state.join("spool"),
+        // Many system users have a home that is not there, the spooler's among them.
+        Some(folders) if !process.caller.is_root() && process.home().is_some_and(|home| home.is_dir()) => {
+            folders.state.join("spool")
+        }
         _ => PathBuf::from(SYSTEM_SPOOL),
     }
 }

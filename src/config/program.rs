@@ -7,7 +7,7 @@ use crate::diagnostic::printable;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fmt;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -30,12 +30,33 @@ pub struct Program {
     words: Vec<String>,
     /// What the program finds in `$HOME`: the caller's own, though cron hands over root's.
     home: Option<PathBuf>,
+    /// What it reads on its standard input.
+    input: String,
 }
 
 impl Program {
     /// `None` without a word.
     pub fn new(words: Vec<String>, home: Option<PathBuf>) -> Option<Program> {
-        words.first().is_some_and(|program| !program.is_empty()).then_some(Program { words, home })
+        words.first().is_some_and(|program| !program.is_empty()).then_some(Program {
+            words,
+            home,
+            input: String::new(),
+        })
+    }
+
+    /// The same with something to read.
+    pub(super) fn told(self, input: String) -> Program {
+        Program { input, ..self }
+    }
+
+    /// Runs it and takes what stands behind `lead` on one of its lines.
+    pub(super) fn line_behind(&self, lead: &str) -> Result<Password, SecretError> {
+        let output = self.output_within(PATIENCE)?;
+        let line = output.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(lead.as_bytes()));
+        match line.filter(|line| !line.is_empty()) {
+            Some(line) => Ok(Password::new(line.to_vec())),
+            None => Err(SecretError::new(format!("{self}: has no password"))),
+        }
     }
 
     /// Runs it and takes its first output line.
@@ -44,20 +65,28 @@ impl Program {
     }
 
     fn first_line_within(&self, patience: Duration) -> Result<Password, SecretError> {
+        match first_line(&self.output_within(patience)?) {
+            [] => Err(SecretError::new(format!("{self}: printed nothing"))),
+            line => Ok(Password::new(line.to_vec())),
+        }
+    }
+
+    /// Runs it: what it prints, which is something.
+    fn output_within(&self, patience: Duration) -> Result<Zeroizing<Vec<u8>>, SecretError> {
         let failed = |problem: String| SecretError::new(format!("{self}: {problem}"));
         let program = find(&self.words[0]).ok_or_else(|| {
             failed("no such program".into())
                 .with_hint(format!("write its whole path; looked in {}", SEARCHED.join(", ")))
         })?;
-        match run(&program, &self.words[1..], self.home.as_deref(), patience) {
+        match run(&program, self, patience) {
             Err(error) => Err(failed(error.to_string())),
             Ok(Ended { status, errors, .. }) if !status.success() => {
                 Err(failed(with_errors(&errors, &status.to_string())))
             }
-            Ok(Ended { output, errors, .. }) => match first_line(&output) {
-                [] => Err(failed(with_errors(&errors, "printed nothing"))),
-                line => Ok(Password::new(line.to_vec())),
-            },
+            Ok(Ended { output, errors, .. }) if first_line(&output).is_empty() => {
+                Err(failed(with_errors(&errors, "printed nothing")))
+            }
+            Ok(Ended { output, .. }) => Ok(output),
         }
     }
 }
@@ -118,9 +147,13 @@ struct Ended {
 
 /// Runs it to its end, or to the end of our patience. A helper that it leaves behind with the same pipes, as
 /// gpg-agent(1) is, is not waited for.
-fn run(program: &Path, arguments: &[String], home: Option<&Path>, patience: Duration) -> io::Result<Ended> {
-    let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).current_dir("/");
+fn run(path: &Path, program: &Program, patience: Duration) -> io::Result<Ended> {
+    let Program { words, home, input } = program;
+    let mut command = Command::new(path);
+    let stdin = if input.is_empty() { Stdio::null() } else { Stdio::piped() };
+    // Nobody is there to be asked.
+    command.env("GIT_TERMINAL_PROMPT", "0");
+    command.args(&words[1..]).stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).current_dir("/");
     for variable in ["LD_PRELOAD", "LD_LIBRARY_PATH", "LD_AUDIT"] {
         command.env_remove(variable);
     }
@@ -129,6 +162,10 @@ fn run(program: &Path, arguments: &[String], home: Option<&Path>, patience: Dura
     }
     let deadline = Instant::now() + patience;
     let mut child = command.spawn()?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // Shorter than any pipe's buffer; a program that does not read it says why by its end.
+        let _ = stdin.write_all(input.as_bytes());
+    }
     let mut output = Stream::new(child.stdout.take().map(OwnedFd::from))?;
     let mut errors = Stream::new(child.stderr.take().map(OwnedFd::from))?;
     loop {
@@ -227,6 +264,15 @@ mod tests {
             let found = shell(script).first_line().map(|found| String::from_utf8(found.expose().to_vec()).unwrap());
             assert_eq!(found.map_err(|error| error.cause), wanted.map(String::from).map_err(String::from), "{script}");
         }
+    }
+
+    #[test]
+    fn a_line_is_found_by_its_beginning_in_the_answer_to_what_was_told() {
+        let asked = |script: &str| shell(script).told("host=x.org\n\n".into()).line_behind("password=");
+        let found = asked("cat; echo password=se=cret; echo more").unwrap();
+        assert_eq!(found.expose(), b"se=cret");
+        assert_eq!(asked("cat").unwrap_err().cause, "sh: has no password");
+        assert_eq!(asked("echo no helper >&2; exit 128").unwrap_err().cause, "sh: exit status: 128: no helper");
     }
 
     #[test]

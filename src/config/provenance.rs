@@ -11,6 +11,7 @@ use toml::de::{DeTable, DeValue};
 /// One setting as it holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting {
+    /// As the file writes it, with its section where that is not an account's.
     pub key: &'static str,
     /// As a person reads it; never a secret.
     pub value: String,
@@ -50,8 +51,8 @@ pub fn general(config: &Config) -> Vec<Setting> {
     vec![
         setting("domain", config.domain.clone(), &["domain"]),
         setting("local-recipients", words(LOCAL, config.local_recipients), &["local-recipients"]),
-        setting("delivery", words(DELIVERY, config.queue.delivery), &["queue", "delivery"]),
-        setting("directory", config.spool.display().to_string(), &["spool", "directory"]),
+        setting("queue.delivery", words(DELIVERY, config.queue.delivery), &["queue", "delivery"]),
+        setting("spool.directory", config.spool.display().to_string(), &["spool", "directory"]),
     ]
 }
 
@@ -100,7 +101,15 @@ fn rows(account: &Account) -> Vec<Row> {
         row(&["tls-ca-file", "tls-fingerprint"], |_| false, Some(trust)),
         row(&["user"], |_| true, account.user.clone()),
         row(
-            &["password", "password-file", "password-command", "credential", "token-command"],
+            &[
+                "password",
+                "password-file",
+                "password-command",
+                "credential",
+                "netrc",
+                "git-credential",
+                "token-command",
+            ],
             |_| false,
             account.secret.as_ref().map(ToString::to_string),
         ),

@@ -10,7 +10,14 @@ use super::program::{self, Program};
 use super::reader::{Section, Text};
 use std::path::{Path, PathBuf};
 
-const KEYS: [&str; 5] = ["password", "password-file", "password-command", "credential", "token-command"];
+const KEYS: [&str; 7] =
+    ["password", "password-file", "password-command", "credential", "netrc", "git-credential", "token-command"];
+
+/// What a store of passwords is asked for.
+pub(super) struct Login<'a> {
+    pub host: &'a str,
+    pub user: &'a str,
+}
 
 /// The mechanisms that exist, and whether they carry a token.
 const MECHANISMS: [(&str, Carries); 10] = [
@@ -38,6 +45,7 @@ pub(super) fn read(
     origin: Origin,
     around: &Surroundings,
     preset: Option<&Preset>,
+    login: &Login,
 ) -> Result<Option<Secret>, ConfigError> {
     let present: Vec<&str> = KEYS.into_iter().filter(|key| section.has(key)).collect();
     let key = match present[..] {
@@ -50,6 +58,10 @@ pub(super) fn read(
     let secret = match key {
         "password-command" => Secret::Command(program(section, key, origin, around)?),
         "token-command" => Secret::TokenCommand(program(section, key, origin, around)?),
+        "git-credential" => match section.truth(key)? {
+            Some(true) => Secret::Git(git(section, origin, around, login)?),
+            _ => return Ok(None),
+        },
         _ => {
             let Some(text) = section.string(key)? else { return Ok(None) };
             if text.value.is_empty() || text.value.contains(['\0', '\n', '\r']) {
@@ -57,6 +69,11 @@ pub(super) fn read(
             }
             match key {
                 "password" => Secret::Literal(Password::new(text.value.as_bytes().to_vec())),
+                "netrc" => Secret::Netrc {
+                    file: netrc(section, text, origin, around)?,
+                    host: login.host.to_owned(),
+                    user: login.user.to_owned(),
+                },
                 "credential" => Secret::Credential(credential(section, text, origin, around)?),
                 _ => Secret::File(beside(section, text, origin, around)?),
             }
@@ -125,6 +142,27 @@ fn beside(section: &Section, text: Text, origin: Origin, around: &Surroundings) 
         return Err(section.error("password-file", text.at, "leads out of the folder of a file given with -C"));
     }
     Ok(around.resolve(section.source.file, text.value))
+}
+
+/// A file that holds more passwords than one; not for those who control only the arguments.
+fn netrc(section: &Section, text: Text, origin: Origin, around: &Surroundings) -> Result<PathBuf, ConfigError> {
+    match origin {
+        Origin::Named => Err(origin.refusal(section, "netrc")),
+        Origin::Variable | Origin::Usual => Ok(around.resolve(section.source.file, text.value)),
+    }
+}
+
+/// git's own way to ask its helpers (git-credential(1)). No graphical prompt is opened for a mail in the background.
+fn git(section: &Section, origin: Origin, around: &Surroundings, login: &Login) -> Result<Program, ConfigError> {
+    if origin == Origin::Named {
+        return Err(origin.refusal(section, "git-credential"));
+    }
+    let words = ["git", "-c", "core.askPass=", "credential", "fill"].map(str::to_owned).to_vec();
+    // As git send-email asks: with the port, when one is named.
+    let port = section.number("port", 1..=65_535)?.map(|port| format!(":{port}")).unwrap_or_default();
+    let told = format!("protocol=smtp\nhost={}{port}\nusername={}\n\n", login.host, login.user);
+    let git = Program::new(words, around.home.clone()).map(|git| git.told(told));
+    git.ok_or_else(|| section.error_here("cannot run git"))
 }
 
 fn credential(section: &Section, text: Text, origin: Origin, around: &Surroundings) -> Result<PathBuf, ConfigError> {

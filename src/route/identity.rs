@@ -69,6 +69,39 @@ pub fn reverse_path(
     Ok(ReversePath::Mailbox(mailbox))
 }
 
+/// The sender of a caller who may only be himself: what he asked if that is his own name here, else his name.
+pub fn unforged_sender(asked: Option<Option<Addressee>>, login: &str, hosts: &[String]) -> Option<Option<Addressee>> {
+    asked.map(|sender| {
+        sender
+            .map(|addressee| if is_own(&addressee, login, hosts) { addressee } else { Addressee::Local(login.into()) })
+    })
+}
+
+/// The header of a caller who may only be himself: a From field of others becomes his, the display name is kept, and
+/// the old field stays as Original-From.
+pub fn unforged_from(mut header: Header, login: &str, hosts: &[String]) -> Header {
+    let Some(old) = header.first("From").cloned() else { return header };
+    let writers = parse_list(&old.value()).unwrap_or_default();
+    if !writers.is_empty() && writers.iter().all(|writer| is_own(writer, login, hosts)) {
+        return header;
+    }
+    let value = String::from_utf8_lossy(&old.value()).into_owned();
+    if header.first(ORIGINAL_FROM).is_none() && !value.is_empty() {
+        header.push(Field::new(ORIGINAL_FROM, &value));
+    }
+    header.replace(Field::new("From", &display_name(&shown_name(&value, hosts), login)));
+    header
+}
+
+fn is_own(addressee: &Addressee, login: &str, hosts: &[String]) -> bool {
+    match addressee {
+        Addressee::Local(name) => name == login,
+        Addressee::Mailbox(mailbox) => {
+            mailbox.local() == login && hosts.iter().any(|host| host.eq_ignore_ascii_case(mailbox.domain()))
+        }
+    }
+}
+
 /// One account's `rewrite-from` on this host.
 struct Rule<'a> {
     config: &'a Config,
@@ -196,6 +229,28 @@ mod tests {
                 let (found, _) = identified(rewrite, sender, "");
                 assert_eq!(found, if kept { sender } else { me }, "{rewrite:?} {sender}");
             }
+        }
+    }
+
+    #[test]
+    fn who_may_only_be_himself_is_himself() {
+        let hosts = ["web1.example.org".to_string(), "web1".to_string()];
+        for (asked, kept) in
+            [("joe", true), ("joe@web1", true), ("joe@WEB1.example.org", true), ("root", false), ("joe@x.org", false)]
+        {
+            let asked = crate::mail::address::parse_sender(asked.as_bytes()).unwrap();
+            let found = unforged_sender(Some(asked.clone()), "joe", &hosts);
+            let own = Some(Addressee::Local("joe".into()));
+            assert_eq!(found, Some(if kept { asked } else { own }));
+        }
+        assert_eq!(unforged_sender(Some(None), "joe", &hosts), Some(None), "a bounce is nobody's");
+        for (from, shown) in [
+            ("Joe <joe@web1>", "From: Joe <joe@web1>\r\n"),
+            ("Boss <ceo@x.org>", "From: Boss <joe>\r\nOriginal-From: Boss <ceo@x.org>\r\n"),
+            ("joe, ceo@x.org", "From: \"joe@web1.example.org\" <joe>\r\nOriginal-From: joe, ceo@x.org\r\n"),
+        ] {
+            let header = unforged_from(samples::header(&format!("From: {from}\n")), "joe", &hosts);
+            assert_eq!(String::from_utf8(header.to_bytes()).unwrap(), shown);
         }
     }
 

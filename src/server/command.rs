@@ -1,5 +1,6 @@
 //! What a command line asks (RFC 5321 section 4.1.1, RFC 3030 section 2), and how a line is refused.
 
+use super::session::Form;
 use super::transaction::{Forward, Transaction};
 use std::fmt;
 
@@ -11,11 +12,18 @@ pub(super) enum Command {
     Mail(Transaction),
     Rcpt(Forward),
     Data,
-    Bdat { size: u64, last: bool },
+    Bdat {
+        size: u64,
+        last: bool,
+    },
     Rset,
     Noop,
     Vrfy,
     Help,
+    /// XQUEUE, of our own client.
+    Queue(Form),
+    /// ETRN (RFC 1985).
+    Flush,
     Quit,
 }
 
@@ -35,6 +43,11 @@ impl Refusal {
     /// A command that cannot stand here.
     pub fn order(text: &'static str) -> Refusal {
         Refusal::new(503, "5.5.1", text)
+    }
+
+    /// A command that nobody knows.
+    pub fn unknown() -> Refusal {
+        Refusal::new(500, "5.5.2", "command not recognized")
     }
 
     /// Arguments that mean nothing.
@@ -92,8 +105,13 @@ pub(super) fn parse(line: &[u8], max_size: Option<u64>) -> Result<Command, Refus
         "QUIT" => bare(Command::Quit),
         "EXPN" | "STARTTLS" => Err(Refusal::new(502, "5.5.1", "not implemented")),
         "AUTH" => Err(Refusal::order("no authentication is needed here")),
-        "ETRN" => Err(Refusal::new(458, "4.3.0", "no mail is kept for others; use sendmail -q")),
-        _ => Err(Refusal::new(500, "5.5.2", "command not recognized")),
+        "ETRN" => some(Command::Flush),
+        "XQUEUE" => match arguments {
+            "" => Ok(Command::Queue(Form::Mailq)),
+            form if form.eq_ignore_ascii_case("JSON") => Ok(Command::Queue(Form::Json)),
+            _ => Err(Refusal::arguments("syntax: XQUEUE [JSON]")),
+        },
+        _ => Err(Refusal::unknown()),
     }
 }
 

@@ -10,6 +10,7 @@
 //!         Data(octets)       -> write them to the draft
 //!         End                -> commit the draft; session.accepted(id), failed(why) or refused(why)
 //!         Abort              -> drop the draft
+//!         Asked(question)    -> session.answer(text)
 //!         Quit               -> write the replies and end
 //!     }
 //!     write(session.take_replies())
@@ -21,8 +22,9 @@ mod body;
 mod command;
 mod line;
 mod session;
+mod speech;
 mod transaction;
 mod xtext;
 
-pub use session::{Event, Session, Settings};
-pub use transaction::{Forward, Transaction};
+pub use session::{Event, Form, Question, Session, Settings, Tongue};
+pub use transaction::{Forward, Transaction, Wishes};

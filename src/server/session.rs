@@ -3,7 +3,7 @@
 use super::body::{Piece, Text};
 use super::command::{self, COMMANDS, Command, Refusal};
 use super::line::{Ends, Line, Lines};
-use super::transaction::{Forward, Transaction, too_big};
+use super::transaction::{Forward, Transaction, Wishes, too_big};
 use std::fmt::{Display, Write};
 
 /// What the server is told about itself.
@@ -13,6 +13,33 @@ pub struct Settings {
     pub host: String,
     /// The largest message taken, in octets; `None` for any.
     pub max_size: Option<u64>,
+    /// The most recipients of one message.
+    pub max_recipients: usize,
+    pub tongue: Tongue,
+}
+
+/// What is spoken besides standard SMTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tongue {
+    Standard,
+    /// What our own `sendmail` asks the spooler: its options as parameters of MAIL, XQUEUE, and ETRN for a queue run.
+    Ours,
+}
+
+/// What a client asks that is no message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// XQUEUE: what waits.
+    Queue(Form),
+    /// ETRN: that what waits is tried.
+    Flush,
+}
+
+/// How a listing is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    Mailq,
+    Json,
 }
 
 /// What the driver has to do.
@@ -27,6 +54,8 @@ pub enum Event<'a> {
     End,
     /// The message will not be whole: drop the draft.
     Abort,
+    /// Say [`Session::answer`].
+    Asked(Question),
     /// Write the replies, drop the draft if one is open, and end.
     Quit,
 }
@@ -81,8 +110,15 @@ enum Verdict {
 /// Command lines without a message in between, after which a client is taken to be mad.
 const MOST_COMMANDS: u32 = 10_000;
 
-/// Recipients of one message.
-const MOST_RECIPIENTS: usize = 1000;
+/// The usual most recipients of one message.
+pub(super) const MOST_RECIPIENTS: usize = 1000;
+
+impl Settings {
+    /// Those of a server that speaks standard SMTP.
+    pub fn standard(host: String, max_size: Option<u64>) -> Settings {
+        Settings { host, max_size, max_recipients: MOST_RECIPIENTS, tongue: Tongue::Standard }
+    }
+}
 
 impl Session {
     /// A session that has its greeting to write.
@@ -160,6 +196,19 @@ impl Session {
         self.give_up(Refusal::new(554, "5.0.0", why));
     }
 
+    /// As [`Session::failed`] or [`Session::refused`], with a code of its own (RFC 3463).
+    pub fn declined(&mut self, code: u16, enhanced: &'static str, why: &str) {
+        self.give_up(Refusal::new(code, enhanced, why));
+    }
+
+    /// What was asked for, line by line.
+    pub fn answer(&mut self, text: &str) {
+        for line in text.lines() {
+            self.reply(format_args!("250-{line}"));
+        }
+        self.reply("250 2.0.0 Ok");
+    }
+
     /// The client has gone: a message without its end is no message.
     pub fn end_of_input(&mut self) -> Option<Event<'static>> {
         self.phase = Phase::Closed;
@@ -221,6 +270,14 @@ impl Session {
             }
             Command::Noop => self.reply("250 2.0.0 Ok"),
             Command::Vrfy => self.reply("252 2.0.0 send mail, and it will show"),
+            Command::Queue(form) if self.settings.tongue == Tongue::Ours => {
+                return Ok(Some(Event::Asked(Question::Queue(form))));
+            }
+            Command::Flush if self.settings.tongue == Tongue::Ours => return Ok(Some(Event::Asked(Question::Flush))),
+            Command::Queue(_) => return Err(Refusal::unknown()),
+            Command::Flush => {
+                return Err(Refusal::new(458, "4.3.0", "no mail is kept for others; use sendmail -q"));
+            }
             Command::Help => self.reply(format_args!("214 2.0.0 {COMMANDS}")),
             Command::Quit => {
                 self.reply("221 2.0.0 Bye");
@@ -242,6 +299,9 @@ impl Session {
 
     fn mail(&mut self, transaction: Transaction) -> Result<(), Refusal> {
         let Mail::None = self.mail else { return Err(Refusal::order("MAIL has been given")) };
+        if self.settings.tongue == Tongue::Standard && transaction.wishes != Wishes::default() {
+            return Err(Refusal::new(555, "5.5.4", "unknown parameter"));
+        }
         self.mail = Mail::Envelope(transaction);
         self.reply("250 2.1.0 Ok");
         Ok(())
@@ -249,7 +309,7 @@ impl Session {
 
     fn recipient(&mut self, forward: Forward) -> Result<(), Refusal> {
         let Mail::Envelope(transaction) = &mut self.mail else { return Err(Refusal::order("MAIL comes first")) };
-        if transaction.recipients.len() >= MOST_RECIPIENTS {
+        if transaction.recipients.len() >= self.settings.max_recipients {
             return Err(Refusal::new(452, "4.5.3", "too many recipients"));
         }
         transaction.recipients.push(forward);
@@ -359,7 +419,8 @@ impl Session {
 
     fn give_up(&mut self, refusal: Refusal) {
         self.draft = false;
-        self.verdict = Some(Verdict::Not(refusal));
+        // The first reason is the reason: a driver whose draft was aborted for its size has only seen it cut off.
+        self.verdict.get_or_insert(Verdict::Not(refusal));
     }
 
     /// Forgets the transaction, as RSET asks.

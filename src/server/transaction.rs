@@ -17,6 +17,22 @@ pub struct Transaction {
     pub ret: Option<Return>,
     /// ENVID, not xtext any more: printable ASCII.
     pub envid: Option<String>,
+    pub wishes: Wishes,
+}
+
+/// Options of our own client that SMTP has no word for, as parameters of MAIL.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wishes {
+    /// XACCOUNT: through this account (`-a`).
+    pub account: Option<String>,
+    /// XNAME: the full name for a From field that has to be made (`-F`).
+    pub full_name: Option<String>,
+    /// XUNSAID: nobody said who sends (no `-f`); the path is only the caller's name.
+    pub unsaid: bool,
+    /// XKEEP: bare names in header fields stay as they are (`-G`).
+    pub keep_bare_names: bool,
+    /// XLITERAL: no aliases (`-n`).
+    pub no_aliases: bool,
 }
 
 /// One forward-path and what was asked for it.
@@ -35,7 +51,8 @@ impl Transaction {
         let (path, parameters) = path(arguments, "FROM:", syntax)?;
         let reverse_path = parse_sender(path.as_bytes())
             .map_err(|error| Refusal::new(501, "5.1.7", format!("sender address: {}", error.reason)))?;
-        let mut transaction = Transaction { reverse_path, recipients: Vec::new(), ret: None, envid: None };
+        let mut transaction =
+            Transaction { reverse_path, recipients: Vec::new(), ret: None, envid: None, wishes: Wishes::default() };
         for parameter in split(parameters)? {
             match (parameter.name.as_str(), parameter.value) {
                 ("SIZE", Some(size)) => check_size(size, max_size)?,
@@ -46,6 +63,16 @@ impl Transaction {
                     let id = xtext::decode(text).filter(|id| !id.is_empty() && text.len() <= LONGEST_ENVID);
                     transaction.envid = Some(id.ok_or_else(|| parameter.bad())?);
                 }
+                ("XACCOUNT", Some(name)) => {
+                    transaction.wishes.account = Some(xtext::decode(name).ok_or_else(|| parameter.bad())?);
+                }
+                ("XNAME", name) => {
+                    let name = xtext::decode_text(name.unwrap_or_default());
+                    transaction.wishes.full_name = Some(name.ok_or_else(|| parameter.bad())?);
+                }
+                ("XUNSAID", None) => transaction.wishes.unsaid = true,
+                ("XKEEP", None) => transaction.wishes.keep_bare_names = true,
+                ("XLITERAL", None) => transaction.wishes.no_aliases = true,
                 ("SIZE" | "BODY" | "SMTPUTF8" | "RET" | "ENVID", _) => return Err(parameter.bad()),
                 _ => return Err(parameter.unknown()),
             }

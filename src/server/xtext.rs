@@ -2,17 +2,32 @@
 
 /// Decodes; `None` when it is not xtext, or when what comes out is not printable ASCII, which ENVID and ORCPT must be.
 pub(super) fn decode(text: &str) -> Option<String> {
-    let mut decoded = String::with_capacity(text.len());
+    decode_text(text).filter(|decoded| decoded.bytes().all(|octet| (b' '..=b'~').contains(&octet)))
+}
+
+/// Decodes text of our own client: any UTF-8 without control characters.
+pub(super) fn decode_text(text: &str) -> Option<String> {
+    let mut decoded = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {
-        let byte = match byte {
+        decoded.push(match byte {
             b'+' => 16 * upper_hex(bytes.next()?)? + upper_hex(bytes.next()?)?,
             b'!'..=b'~' if byte != b'=' => byte,
             _ => return None,
-        };
-        (b' '..=b'~').contains(&byte).then(|| decoded.push(char::from(byte)))?;
+        });
     }
-    Some(decoded)
+    String::from_utf8(decoded).ok().filter(|text| !text.contains(char::is_control))
+}
+
+/// Encodes.
+pub(super) fn encode(text: &str) -> String {
+    text.bytes().fold(String::with_capacity(text.len()), |mut encoded, octet| {
+        match octet {
+            b'!'..=b'~' if octet != b'+' && octet != b'=' => encoded.push(char::from(octet)),
+            _ => encoded.push_str(&format!("+{octet:02X}")),
+        }
+        encoded
+    })
 }
 
 fn upper_hex(digit: u8) -> Option<u8> {

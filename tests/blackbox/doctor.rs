@@ -186,3 +186,33 @@ fn an_account_that_does_not_exist_is_an_error_with_the_nearest_name() {
     let finished = Sandbox::for_relay(&relay).mailchute(["doctor", "-a", "tset"]).finish().exits(78);
     assert!(finished.stderr.contains("did you mean \"test\"?"), "{}", finished.stderr);
 }
+
+/// Runs in a network namespace of its own, made by these commands; `None` where this machine does not allow it.
+fn examined_behind(preparation: &str, sandbox: &Sandbox) -> Option<Vec<Value>> {
+    let allowed = std::process::Command::new("unshare").args(["-rn", "true"]).output();
+    if !allowed.is_ok_and(|output| output.status.success()) {
+        return None;
+    }
+    let shell = format!(
+        "export PATH=/usr/sbin:/usr/bin:/sbin:/bin; exec unshare -rn sh -c '{preparation}; exec \"$@\"' sh \"$@\""
+    );
+    let finished = sandbox.mailchute(["doctor", "--json"]).through_shell(&shell).finish();
+    Some(serde_json::from_str(&finished.stdout).unwrap_or_else(|error| panic!("{error}: {finished:?}")))
+}
+
+#[test]
+fn a_host_without_a_network_and_one_that_forbids_mail_are_told_apart() {
+    let world = |host: &str| {
+        let text = format!("[accounts.test]\nhost = \"{host}\"\nuser = \"me@x.org\"\npassword = \"{PASSWORD}\"\n");
+        Sandbox::empty().config_text(&text)
+    };
+    for (preparation, host, cause) in [
+        ("true", "smtp.example.org", "this host has no network at all"),
+        ("true", "192.0.2.10", "this host has no network at all"),
+        ("ip link set lo up; ip route add prohibit 192.0.2.0/24", "192.0.2.10", "this very host forbids it"),
+    ] {
+        let Some(checks) = examined_behind(preparation, &world(host)) else { return };
+        let fault = first(&checks, "error");
+        assert!(fault["cause"].as_str().unwrap_or_default().contains(cause), "{preparation}: {fault:#}");
+    }
+}

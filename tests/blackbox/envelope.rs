@@ -100,7 +100,10 @@ fn recipients_are_read_from_the_header_as_people_write_them() {
         sandbox.sendmail(["-t", "-i"]).input(message_with(fields)).silent();
         let message = relay.message();
         assert_eq!(message.to(), *expected, "{fields}");
-        assert!(!message.header().to_lowercase().contains("bcc"), "{fields}: {}", message.text());
+        // A Message-ID may hold these letters as digits.
+        let named =
+            |line: &str| line.to_lowercase().starts_with("bcc") || line.to_lowercase().starts_with("resent-bcc");
+        assert!(!message.header().lines().any(named), "{fields}: {}", message.text());
     }
 }
 

@@ -21,6 +21,7 @@ mod queueing;
 mod reading;
 mod secrets;
 mod security;
+mod serve;
 mod servers;
 mod setup;
 mod support;

@@ -174,3 +174,26 @@ fn verbose_shows_the_dialogue_on_standard_output() {
         }
     }
 }
+
+#[test]
+fn a_password_is_found_in_netrc_and_in_gits_credential_helpers() {
+    let of_all_relays = |source: &str, write: fn(&Sandbox, u16)| {
+        for relay in secure_relays() {
+            let sandbox = Sandbox::for_relay(&relay);
+            write(&sandbox, relay.port());
+            let sandbox = sandbox.replace(&format!("password = \"{PASSWORD}\""), source);
+            sandbox.sendmail(["-t"]).input(MESSAGE).silent();
+            assert_eq!(relay.message().login.as_deref(), Some(USER), "{source}");
+        }
+    };
+    of_all_relays("netrc = \"netrc\"", |sandbox, _| {
+        sandbox.write_private("netrc", &format!("machine localhost login {USER} password {PASSWORD}\n"));
+    });
+    of_all_relays("git-credential = true", |sandbox, port| {
+        let store = sandbox.path("store");
+        let user = USER.replace('@', "%40");
+        sandbox.write_private("store", &format!("smtp://{user}:{PASSWORD}@localhost%3a{port}\n"));
+        let helper = format!("[credential]\nhelper = store --file={}\n", store.display());
+        sandbox.write_private("home/.gitconfig", &helper);
+    });
+}

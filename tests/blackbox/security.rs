@@ -163,7 +163,9 @@ fn the_program_refuses_to_run_with_privileges_that_are_not_the_callers() {
     let relay = Relay::start(Script::plain());
     let sandbox = Sandbox::for_relay(&relay);
     let program = sandbox.path("bin/privileged");
-    fs::copy(env!("CARGO_BIN_EXE_mailchute"), &program).unwrap();
+    // By another process: a file that a child of ours still has open for writing cannot be run.
+    let copied = std::process::Command::new("cp").arg(env!("CARGO_BIN_EXE_mailchute")).arg(&program).status();
+    assert!(copied.unwrap().success());
     // Only root can give a file to another group; for anyone else there is nothing to see here.
     if chown(&program, None, Some(1)).is_err() {
         return;

@@ -134,10 +134,11 @@ fn a_message_that_waits_is_free_while_the_run_behind_it_goes_on() {
     let relay = Relay::start(script);
     let sandbox = Sandbox::for_relay(&relay);
     sandbox.sendmail(["-odq"].iter().chain(&TO_BOB)).input(titled("stuck")).silent();
-    sandbox.sendmail(TO_BOB).input(titled("waits")).silent();
+    sandbox.sendmail(["-i", "bob@example.org", "carol@example.org"]).input(titled("waits")).silent();
     relay.wait_until(|record| is_at_mail(record, 1));
     sandbox.sendmail(["-q"]).silent();
-    assert_eq!(relay.message().field("Subject").unwrap(), "waits");
+    let subjects = relay.messages().iter().map(|message| message.field("Subject").unwrap()).collect::<Vec<_>>();
+    assert_eq!(subjects, ["waits", "waits"], "to Carol at once, to Bob from the queue");
 }
 
 #[test]

@@ -143,8 +143,9 @@ class Cut:
 
     def check_all(self, limit, seed=1, until=None):
         relay = Relay()
-        image = self.folder / "rebuilt"
-        for state in self.states(limit, seed):
+        for number, state in enumerate(self.states(limit, seed)):
+            # A name of its own: a loop device that somebody still holds open would show the disk before.
+            image = self.folder / f"rebuilt{number}"
             if until is not None and time.monotonic() > until:
                 break
             point, how, _, _ = state
@@ -154,11 +155,13 @@ class Cut:
             if subprocess.run(mounting, stderr=subprocess.DEVNULL).returncode != 0:
                 # The file system does not survive its own log: nothing to say about the mailer.
                 self.tally["unmountable"] += 1
+                image.unlink()
                 continue
             try:
                 self.check(name, point, relay)
             finally:
                 sh("umount", self.mounted)
+                image.unlink()
             self.tally["states"] += 1
 
     def check(self, name, point, relay):

@@ -2,7 +2,7 @@
 
 use super::check::{Check, Group};
 use super::reach::{Around, Survey};
-use crate::config::{Endpoint, Tls};
+use crate::config::{Endpoint, Tls, presets};
 use crate::exit::Exit;
 use crate::mail::outcome::Failure;
 use crate::submission::{Capabilities, Knock, Symptom};
@@ -40,6 +40,11 @@ fn name(survey: &Survey) -> Option<Check> {
             let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
             Some(Check::good(Group::Dns, host, addresses.join(", ")))
         }
+        Err((Symptom::NoSuchHost, failure)) if is_known(host) => Some(
+            Check::bad(Group::Dns, host, &*failure.cause, Exit::Unavailable)
+                .because("the name is right, but the name server of this network does not give it out")
+                .fix("try another network, or another name server in /etc/resolv.conf"),
+        ),
         Err((Symptom::NoSuchHost, failure)) => Some(
             Check::failed(Group::Dns, host, failure, Exit::Config).because("no name server knows a host of that name"),
         ),
@@ -54,6 +59,11 @@ fn name(survey: &Survey) -> Option<Check> {
             })
         }
     }
+}
+
+/// Whether a provider has this host, so that it cannot be misspelt.
+fn is_known(host: &str) -> bool {
+    presets::all().iter().any(|preset| preset.host.as_deref() == Some(host))
 }
 
 fn offline(check: Check) -> Check {

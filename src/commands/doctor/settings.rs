@@ -27,8 +27,10 @@ pub fn general(context: &Context) -> Vec<Check> {
 /// The settings of an account, and the file its password is in.
 pub fn of_account(context: &Context, account: &Account) -> Vec<Check> {
     let mut checks: Vec<Check> = provenance::of_account(&context.config, account).iter().map(shown).collect();
-    if let Some(Secret::File(path)) = account.secret.as_ref().map(Secret::source) {
-        checks.push(mode(path, "password-file"));
+    match account.secret.as_ref().map(Secret::source) {
+        Some(Secret::File(path)) => checks.push(mode(path, "password-file")),
+        Some(Secret::Netrc { file, .. }) => checks.push(mode(file, "netrc")),
+        _ => {}
     }
     if account.from.is_none() {
         checks.push(

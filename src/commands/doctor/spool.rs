@@ -47,7 +47,7 @@ fn count(context: &Context, spool: &Spool) -> Result<Count, SpoolError> {
     let now = Moment::now();
     let ids = spool.ids(Place::Queue)?;
     let claimed = spool.claimed();
-    let rows = ids.iter().filter_map(|id| list_queue::row(context, spool, Place::Queue, id, &claimed));
+    let rows = ids.iter().filter_map(|id| list_queue::row(context, spool, Place::Queue, id, None, &claimed));
     let due = rows.filter_map(|row| row.next_attempt).min();
     let held = context.config.accounts.iter().filter_map(|account| {
         let reason = spool.recall(&account.name).hold?.reason;

@@ -53,11 +53,8 @@ fn relay(settings: &BTreeMap<String, String>, place: &str, found: &mut Found) ->
     };
     let port: Option<u16> = said("smtpserverport").and_then(|port| port.parse().ok());
     let user = said("smtpuser");
-    let secret = match (said("smtppass"), &user) {
-        (Some(password), _) => Some(Kept::password(&password)),
-        (None, Some(user)) => Some(Kept::Command(credential(&host, port, user))),
-        (None, None) => None,
-    };
+    // Without a password git asks its credential helpers.
+    let secret = said("smtppass").map(|password| Kept::password(&password)).or(user.as_ref().map(|_| Kept::Git));
     if said("smtpsslcertpath").is_some_and(|path| !path.is_empty()) {
         found.lose(place, "smtpsslcertpath: set tls-ca-file to its file of authorities");
     }
@@ -71,16 +68,4 @@ fn relay(settings: &BTreeMap<String, String>, place: &str, found: &mut Found) ->
         _ => from,
     });
     Some(Relay { host, port, tls: Some(tls), user, secret, from, ..Relay::default() })
-}
-
-/// What git does for a password that it is not told: it asks its credential helper.
-fn credential(host: &str, port: Option<u16>, user: &str) -> String {
-    let host = port.map_or(host.to_owned(), |port| format!("{host}:{port}"));
-    let quoted = |text: &str| format!("'{}'", text.replace('\'', "'\\''"));
-    format!(
-        "printf '%s\\n' protocol=smtp host={} username={} '' | GIT_TERMINAL_PROMPT=0 git credential fill | sed -n \
-         's/^password=//p'",
-        quoted(&host),
-        quoted(user)
-    )
 }

@@ -48,6 +48,8 @@ pub enum Kept {
     Command(String),
     /// The same, and it prints a token.
     Token(String),
+    /// In git's credential helpers.
+    Git,
 }
 
 impl std::fmt::Debug for Kept {
@@ -137,6 +139,7 @@ impl Kept {
         match self {
             Kept::Password(password) => Entry::secret("password", password),
             Kept::Command(line) => program("password-command", line),
+            Kept::Git => Entry::truth("git-credential", true),
             Kept::Token(line) => program("token-command", line),
         }
     }

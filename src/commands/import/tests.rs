@@ -112,16 +112,11 @@ fn git_identities_have_what_they_do_not_say_from_the_general_settings() {
                 sendemail.work.smtpserver\nsmtp.work.example\0sendemail.work.smtppass\nsecret\0\
                 sendemail.local.smtpserver\n/usr/bin/msmtp\0sendemail.identity\nwork\0";
     let (made, lost) = toml(git::read(text));
-    let command = "password-command = [\"sh\", \"-c\", '''printf '%s\\n' protocol=smtp \
-                   host='smtp.gmail.com:587' username='me@gmail.com' '' | GIT_TERMINAL_PROMPT=0 git credential fill | \
-                   sed -n 's/^password=//p'''']\n";
     assert_eq!(
         made,
-        format!(
-            "default-account = \"work\"\n\n[accounts.git]\nprovider = \"gmail\"\nport = 587\nuser = \"me@gmail.com\"\n\
-             {command}from = \"me@gmail.com\"\n\n[accounts.work]\nhost = \"smtp.work.example\"\nport = 587\n\
-             user = \"me@gmail.com\"\npassword = \"secret\"\nfrom = \"me@gmail.com\"\n"
-        )
+        "default-account = \"work\"\n\n[accounts.git]\nprovider = \"gmail\"\nport = 587\nuser = \"me@gmail.com\"\n\
+         git-credential = true\nfrom = \"me@gmail.com\"\n\n[accounts.work]\nhost = \"smtp.work.example\"\nport = 587\n\
+         user = \"me@gmail.com\"\npassword = \"secret\"\nfrom = \"me@gmail.com\"\n"
     );
     assert_eq!(lost, ["sendemail (local): smtpserver is a program, /usr/bin/msmtp, and no relay"]);
 }

@@ -23,6 +23,7 @@ use board::{Assigned, Job};
 use floor::Floor;
 use judge::{Link, Verdict, judge};
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, Scope};
 use std::time::{Duration, Instant};
 
@@ -63,6 +64,8 @@ pub struct Run<'a> {
     pub keep_dead: Duration,
     /// Hears of each message that is done; for a bar on a terminal.
     pub watch: &'a (dyn Fn(&Tally) + Sync),
+    /// Once it is true no further message is begun.
+    pub stop: &'a AtomicBool,
 }
 
 impl Run<'_> {
@@ -110,6 +113,9 @@ impl Run<'_> {
     }
 
     fn peek(&self, id: &QueueId) -> Option<Peek> {
+        if self.stops() {
+            return None;
+        }
         match self.desk.spool.peek(id) {
             Ok(peek) => peek,
             // A claim finds the same, sets damaged entries aside, and says so.
@@ -131,7 +137,14 @@ impl Run<'_> {
         }
     }
 
+    fn stops(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
     fn claim(&self, id: &QueueId) -> Option<Entry> {
+        if self.stops() {
+            return None;
+        }
         match self.desk.spool.claim(id) {
             Ok(Claim::Mine(entry)) => Some(entry).filter(|entry| self.wants(entry.progress())),
             Ok(Claim::Busy | Claim::Gone) => None,

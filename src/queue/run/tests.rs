@@ -108,6 +108,7 @@ fn run(bench: &Bench, town: &Town, selection: Selection, occasion: Occasion) -> 
         occasion,
         keep_dead: Duration::from_secs(7 * 86_400),
         watch: &|_| {},
+        stop: &AtomicBool::new(false),
     };
     run.once().unwrap()
 }

@@ -15,7 +15,7 @@ fn takes_all(session: &mut Session, event: &Event) {
 
 /// Runs a session over pieces of input and writes down what happens; what one piece brings stands behind its name.
 fn run<'a>(pieces: impl Iterator<Item = (Option<&'a str>, &'a [u8])>, driver: Driver) -> String {
-    let mut session = Session::new(Settings { host: "host.example".into(), max_size: Some(MAX) });
+    let mut session = Session::new(Settings::standard("host.example".into(), Some(MAX)));
     let mut log = Log::default();
     log.replies(&mut session);
     for (name, mut octets) in pieces {
@@ -75,6 +75,7 @@ impl Log {
             Event::Data(octets) => self.data.extend_from_slice(octets),
             Event::End => self.line("* end"),
             Event::Abort => self.line("* abort"),
+            Event::Asked(question) => self.line(&format!("* asked {question:?}")),
             Event::Quit => self.line("* quit"),
         }
     }
@@ -404,7 +405,7 @@ fn nothing_in_a_crlf_session_is_smuggled_behind_a_bare_line_feed() {
 #[test]
 fn a_group_of_commands_is_answered_at_once() {
     let input = b"EHLO x\r\nMAIL FROM:<a@x>\r\nRCPT TO:<b@y>\r\nDATA\r\n";
-    let mut session = Session::new(Settings { host: "h".into(), max_size: None });
+    let mut session = Session::new(Settings::standard("h".into(), None));
     let mut octets = input.as_slice();
     assert!(matches!(session.next(&mut octets), Some(Event::Begin(_))));
     assert_eq!(session.next(&mut octets), None);
@@ -508,7 +509,7 @@ fn a_client_that_goes_away_in_the_middle_leaves_nothing() {
 
 #[test]
 fn a_silent_client_is_told_why_it_is_left() {
-    let mut session = Session::new(Settings { host: "h".into(), max_size: None });
+    let mut session = Session::new(Settings::standard("h".into(), None));
     session.take_replies();
     assert_eq!(session.timed_out(), None);
     assert_eq!(session.take_replies(), "421 4.4.2 h idle for too long\r\n");
@@ -600,5 +601,41 @@ fn any_input_is_understood_the_same_however_it_is_cut() {
             (events, replies)
         };
         assert_eq!(events(1 + random(9)), events(input.len()), "{:?}", String::from_utf8_lossy(&input));
+    }
+}
+
+#[test]
+fn our_own_words_are_understood_only_where_our_own_client_speaks() {
+    let says = |tongue, line: &str| {
+        let mut session = Session::new(Settings { tongue, ..Settings::standard("h".into(), None) });
+        session.take_replies();
+        let line = format!("{line}\r\n");
+        let mut input = line.as_bytes();
+        let asked = match session.next(&mut input) {
+            Some(Event::Asked(question)) => {
+                session.answer("a\nb");
+                Some(question)
+            }
+            other => {
+                assert_eq!(other, None);
+                None
+            }
+        };
+        (asked, session.take_replies())
+    };
+    let answer = "250-a\r\n250-b\r\n250 2.0.0 Ok\r\n";
+    for (line, question, elsewhere) in [
+        ("XQUEUE", Question::Queue(Form::Mailq), "500 5.5.2"),
+        ("xqueue json", Question::Queue(Form::Json), "500 5.5.2"),
+        ("ETRN @h", Question::Flush, "458 4.3.0"),
+    ] {
+        assert_eq!(says(Tongue::Ours, line), (Some(question), answer.to_string()), "{line}");
+        let (asked, reply) = says(Tongue::Standard, line);
+        assert!(asked.is_none() && reply.starts_with(elsewhere), "{line}: {reply}");
+    }
+    for parameter in ["XACCOUNT=a", "XUNSAID", "XKEEP", "XLITERAL"] {
+        let line = format!("MAIL FROM:<a> {parameter}");
+        assert_eq!(says(Tongue::Ours, &line).1, "250 2.1.0 Ok\r\n");
+        assert!(says(Tongue::Standard, &line).1.starts_with("555 5.5.4"), "{line}");
     }
 }

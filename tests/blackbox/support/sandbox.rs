@@ -30,7 +30,7 @@ impl Sandbox {
     /// A world without a configuration.
     pub fn empty() -> Sandbox {
         let folder = tempfile::Builder::new().prefix("mailchute-").tempdir().unwrap();
-        for name in ["home", "bin"] {
+        for name in ["home", "bin", "state"] {
             fs::create_dir(folder.path().join(name)).unwrap();
         }
         for name in ["sendmail", "mailq", "newaliases", "mailchute"] {
@@ -140,6 +140,7 @@ impl Sandbox {
     pub fn program_at<A: AsRef<OsStr>>(&self, path: &Path, arguments: impl IntoIterator<Item = A>) -> Run {
         Run::new(path.to_path_buf(), arguments)
             .env("HOME", self.path("home"))
+            .env("XDG_STATE_HOME", self.path("state"))
             .env("PATH", "/usr/bin:/bin")
             .env("TZ", "UTC")
             .env("MAILCHUTE_CONFIG", self.config())

@@ -210,6 +210,12 @@ fn dns_that_is_down_is_told_from_a_name_that_does_not_exist() {
         name(Symptom::NoResolver, Around::default()),
         (Bad(Exit::Unavailable), "this host has no network at all".to_owned())
     );
+    let known = Survey {
+        host: "smtp.gmail.com".into(),
+        addresses: Err((Symptom::NoSuchHost, failure("no such host"))),
+        ..survey(Vec::new(), Vec::new())
+    };
+    assert_eq!(checks(&known, "")[0].mark, Bad(Exit::Unavailable));
     let portal = Survey {
         around: Around { made_up_name: true, ..way },
         ..survey(vec![knock(587, V4, Some(Symptom::Web))], Vec::new())

@@ -1,0 +1,374 @@
+//! For callers without an account of their own: everything goes to the spooler of the machine, over its socket. The
+//! message is read and parsed here, as the caller, before the spooler hears a word of it; what local names and senders
+//! become is for the spooler.
+
+use super::Failed;
+use super::context::Context;
+use super::letter::{Aliases, Asked, Names};
+use super::list_queue::Form;
+use super::taking::login;
+use crate::cli::{Delivering, ErrorMode, Listing, Selection, Verbosity};
+use crate::config::is_socket;
+use crate::diagnostic::{Explain, printable};
+use crate::exit::Exit;
+use crate::mail::address::Addressee;
+use crate::mail::header::Header;
+use crate::mail::message::Body;
+use crate::process;
+use crate::server::{Forward, Transaction, Wishes};
+use crate::system;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Seek, Write};
+use std::net::Shutdown;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The spooler's place.
+pub struct Spooler {
+    socket: PathBuf,
+    verbose: Verbosity,
+}
+
+/// How long a spooler that starts, restarts or is full is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long it may take for one reply: its disk may be slow.
+const REPLY: Duration = Duration::from_secs(300);
+/// The longest line of a reply, and the most lines: a listing has many.
+const LONGEST_LINE: u64 = 8192;
+const MOST_LINES: usize = 1 << 20;
+/// Octets of the message that are sent before a reply is waited for.
+const CHUNK: usize = 128 << 10;
+
+/// The spooler, when it is for it to send: the caller has no account, or the system's spool is not his to write to.
+pub fn spooler(context: &Context) -> Option<Spooler> {
+    let config = &context.config;
+    let is_foreign =
+        || std::fs::metadata(&config.spool).is_ok_and(|found| found.uid() != nix::unistd::geteuid().as_raw());
+    let socket = &config.serve.socket;
+    let goes = (config.accounts.is_empty() || is_foreign()) && is_socket(socket);
+    goes.then(|| Spooler { socket: socket.clone(), verbose: context.global.verbose })
+}
+
+/// Hands a message over.
+///
+/// # Errors
+/// It was not taken: the caller still owns it.
+pub fn deliver<R: BufRead>(
+    context: &Context,
+    spooler: &Spooler,
+    request: &Delivering,
+    header: Header,
+    body: &mut Body<R>,
+) -> Result<Exit, Failed> {
+    let asked = Asked::by_options(request, &header).map_err(Failed::from);
+    let asked = asked.and_then(|asked| if asked.to.is_empty() { Err(asked.nobody.into()) } else { Ok(asked) });
+    let asked = match asked {
+        Ok(asked) => asked,
+        Err(failed) => {
+            let _ = body.drain();
+            return Err(failed);
+        }
+    };
+    let mut message = File::from(system::scratch().map_err(Failed::system)?);
+    message.write_all(&header.to_bytes()).and_then(|()| message.write_all(b"\r\n")).map_err(Failed::system)?;
+    body.copy_to(&mut message)?;
+    system::ignore_endings();
+    let commands = transaction(context, asked).commands();
+    match spooler.insist(|call| call.send(&commands, &mut message)) {
+        Ok(()) => Ok(Exit::Ok),
+        Err(unmet) if request.errors == ErrorMode::Quiet => Ok(unmet.exit()),
+        Err(unmet) => Err(unmet.into()),
+    }
+}
+
+/// `sendmail -bs`: the session is the spooler's.
+///
+/// # Errors
+/// It is not there.
+pub fn pass_through(spooler: &Spooler) -> Result<Exit, Failed> {
+    let stream = spooler.insist(|call| Ok(call.stream)).inspect_err(|unmet| {
+        process::say(&format!("421 4.3.2 {}\r\n", printable(&unmet.to_string())));
+    })?;
+    let (mut from, mut to) = (stream.get_ref().try_clone().map_err(Failed::system)?, io::stdout());
+    let host = format!("220 {} ESMTP mailchute\r\n", nix::unistd::gethostname().unwrap_or_default().to_string_lossy());
+    process::say(&host);
+    thread::spawn(move || {
+        // What we have read of the session ahead of the client belongs to nobody: it was only our greeting.
+        let mut upstream = stream.into_inner();
+        let _ = io::copy(&mut io::stdin(), &mut upstream);
+        let _ = upstream.shutdown(Shutdown::Write);
+    });
+    let mut buffer = [0; 8192];
+    loop {
+        match from.read(&mut buffer) {
+            Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => {}
+            Ok(count @ 1..) => {
+                if to.write_all(&buffer[..count]).and_then(|()| to.flush()).is_err() {
+                    return Ok(Exit::IoErr);
+                }
+            }
+            Ok(0) | Err(_) => return Ok(Exit::Ok),
+        }
+    }
+}
+
+/// Shows what waits: the caller's own, for root all.
+///
+/// # Errors
+/// The spooler does not say.
+pub fn list(spooler: &Spooler, form: Form) -> Result<Exit, Failed> {
+    let command = match form {
+        Form::Own(Listing::Json) => "XQUEUE JSON\r\n",
+        Form::Own(Listing::Text) | Form::Mailq => "XQUEUE\r\n",
+    };
+    let mut reply = spooler.insist(|call| call.ask(command)?.good())?;
+    // The last line is only the end.
+    reply.lines.pop();
+    process::say(&reply.lines.iter().map(|line| format!("{line}\n")).collect::<String>());
+    Ok(Exit::Ok)
+}
+
+/// Asks that what waits is tried now.
+///
+/// # Errors
+/// The spooler does not listen; or only some of it is meant, which it cannot do.
+pub fn flush(spooler: &Spooler, selection: &Selection) -> Result<Exit, Failed> {
+    if *selection != Selection::All {
+        return Err(Unmet::Selection.into());
+    }
+    spooler.insist(|call| call.ask("ETRN @\r\n")?.good())?;
+    Ok(Exit::Ok)
+}
+
+fn transaction(context: &Context, asked: Asked) -> Transaction {
+    let variable = context.process.variable("NAME").and_then(|name| name.to_str()).filter(|name| !name.is_empty());
+    let unsaid = asked.sender.is_none();
+    let own = || Some(Addressee::Local(login(&context.process.caller)));
+    let forward = |wanted: super::letter::Wanted| Forward {
+        addressee: wanted.addressee,
+        notify: wanted.notify,
+        original: wanted.original,
+    };
+    Transaction {
+        reverse_path: asked.sender.unwrap_or_else(own),
+        recipients: asked.to.into_iter().map(forward).collect(),
+        ret: asked.ret,
+        envid: asked.envid,
+        wishes: Wishes {
+            account: asked.account,
+            full_name: asked.full_name.or_else(|| variable.map(str::to_owned)),
+            unsaid,
+            keep_bare_names: asked.names == Names::Keep,
+            no_aliases: asked.aliases == Aliases::Ignore,
+        },
+    }
+}
+
+impl Spooler {
+    /// Calls, and does something; again when the spooler was away or full, as long as it has nothing of the message.
+    fn insist<T>(&self, mut act: impl FnMut(Call) -> Result<T, Trouble>) -> Result<T, Unmet> {
+        let end = Instant::now() + PATIENCE;
+        let mut pause = Duration::from_millis(20);
+        loop {
+            let trouble = match self.call().and_then(&mut act) {
+                Ok(done) => return Ok(done),
+                Err(trouble) => trouble,
+            };
+            match trouble {
+                Trouble::Away(_) | Trouble::Declined(Reply { code: 421, .. }) if Instant::now() + pause < end => {
+                    thread::sleep(pause);
+                    pause = (pause * 2).min(Duration::from_secs(1));
+                }
+                Trouble::Away(error) => return Err(Unmet::Away(self.socket.clone(), error)),
+                Trouble::Lost(error) => return Err(Unmet::Lost(self.socket.clone(), error)),
+                Trouble::Declined(reply) => return Err(Unmet::Declined(self.socket.clone(), reply)),
+            }
+        }
+    }
+
+    fn call(&self) -> Result<Call, Trouble> {
+        let stream = UnixStream::connect(&self.socket)?;
+        stream.set_read_timeout(Some(REPLY))?;
+        stream.set_write_timeout(Some(REPLY))?;
+        let mut call = Call { stream: BufReader::new(stream), verbose: self.verbose };
+        call.hear()?.good()?;
+        Ok(call)
+    }
+}
+
+/// A connection to the spooler, behind its greeting.
+struct Call {
+    stream: BufReader<UnixStream>,
+    verbose: Verbosity,
+}
+
+/// What it says.
+#[derive(Debug)]
+struct Reply {
+    code: u16,
+    /// Without codes.
+    lines: Vec<String>,
+}
+
+/// What goes wrong in a call.
+enum Trouble {
+    /// Nobody there, or gone before the end of the message was sent: nothing is taken.
+    Away(io::Error),
+    /// Gone when the message was whole: nobody knows.
+    Lost(io::Error),
+    Declined(Reply),
+}
+
+impl From<io::Error> for Trouble {
+    fn from(error: io::Error) -> Trouble {
+        Trouble::Away(error)
+    }
+}
+
+impl Call {
+    /// The whole transaction: MAIL and RCPTs in one flight, then the message in chunks, the last of which is its end.
+    fn send(mut self, commands: &[String], message: &mut File) -> Result<(), Trouble> {
+        self.say("EHLO localhost\r\n")?;
+        self.hear()?.good()?;
+        // The replies are shorter than the commands, and both fit in the buffers of a socket.
+        for flight in commands.chunks(FLIGHT) {
+            self.say(&flight.concat())?;
+            for _ in flight {
+                self.hear()?.good()?;
+            }
+        }
+        let mut left = message.seek(io::SeekFrom::End(0))?;
+        message.rewind()?;
+        let mut chunk = vec![0; CHUNK];
+        loop {
+            let size = usize::try_from(left).map_or(CHUNK, |left| left.min(CHUNK));
+            left -= size as u64;
+            let chunk = &mut chunk[..size];
+            message.read_exact(chunk)?;
+            let last = if left == 0 { " LAST" } else { "" };
+            self.say(&format!("BDAT {size}{last}\r\n"))?;
+            let sent = self.stream.get_mut().write_all(chunk).map_err(Trouble::Away);
+            let heard = sent.and_then(|()| self.hear());
+            match (heard, left) {
+                (Err(Trouble::Away(error)), 0) => return Err(Trouble::Lost(error)),
+                (heard, 0) => {
+                    let _ = self.say("QUIT\r\n");
+                    return heard?.good().map(drop);
+                }
+                (heard, _) => drop(heard?.good()?),
+            }
+        }
+    }
+
+    fn ask(mut self, command: &str) -> Result<Reply, Trouble> {
+        self.say(command)?;
+        let reply = self.hear()?;
+        let _ = self.say("QUIT\r\n");
+        Ok(reply)
+    }
+
+    fn say(&mut self, text: &str) -> io::Result<()> {
+        text.lines().for_each(|line| self.show(">>>", line));
+        self.stream.get_mut().write_all(text.as_bytes())
+    }
+
+    fn hear(&mut self) -> Result<Reply, Trouble> {
+        let garbage = || Trouble::Away(io::Error::new(ErrorKind::InvalidData, "not an SMTP server"));
+        let mut lines = Vec::new();
+        loop {
+            let mut line = String::new();
+            (&mut self.stream).take(LONGEST_LINE).read_line(&mut line)?;
+            if line.is_empty() {
+                return Err(Trouble::Away(ErrorKind::UnexpectedEof.into()));
+            }
+            let Some(text) = line.strip_suffix('\n') else { return Err(garbage()) };
+            let text = text.trim_end_matches('\r');
+            self.show("<<<", text);
+            let code = text.get(..3).and_then(|code| code.parse().ok()).ok_or_else(garbage)?;
+            lines.push(text.get(4..).unwrap_or_default().to_string());
+            if text.as_bytes().get(3) != Some(&b'-') {
+                return Ok(Reply { code, lines });
+            }
+            if lines.len() > MOST_LINES {
+                return Err(garbage());
+            }
+        }
+    }
+
+    fn show(&self, lead: &str, line: &str) {
+        if self.verbose == Verbosity::Dialogue {
+            process::say(&format!("{lead} {}\n", printable(line)));
+        }
+    }
+}
+
+/// Commands whose replies are not waited for one by one.
+const FLIGHT: usize = 100;
+
+impl Reply {
+    fn good(self) -> Result<Reply, Trouble> {
+        if (200..400).contains(&self.code) { Ok(self) } else { Err(Trouble::Declined(self)) }
+    }
+
+    /// Our own exit status by the enhanced code (RFC 3463), as the spooler's `Dialogue::failed` has made it.
+    fn exit(&self) -> Exit {
+        let enhanced = self.lines.first().and_then(|line| line.split(' ').next()).unwrap_or_default();
+        match (self.code, enhanced.split_once('.').map_or("", |(_, rest)| rest)) {
+            (_, "3.5") => Exit::Config,
+            (400..=499, _) => Exit::TempFail,
+            (501, "1.3" | "1.7") | (_, "6.0") => Exit::DataErr,
+            (_, "1.1") => Exit::NoUser,
+            (_, "7.1") => Exit::NoPerm,
+            _ => Exit::Unavailable,
+        }
+    }
+}
+
+/// Why something was not done.
+#[derive(Debug)]
+enum Unmet {
+    Away(PathBuf, io::Error),
+    Lost(PathBuf, io::Error),
+    Declined(PathBuf, Reply),
+    Selection,
+}
+
+impl fmt::Display for Unmet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unmet::Away(socket, error) => write!(f, "spooler {}: {error}", socket.display()),
+            Unmet::Lost(socket, error) => {
+                write!(f, "spooler {}: gone before it said that the message is safe: {error}", socket.display())
+            }
+            Unmet::Declined(socket, reply) => {
+                write!(f, "spooler {}: {} {}", socket.display(), reply.code, reply.lines.join(" "))
+            }
+            Unmet::Selection => f.write_str("the spooler tries all that waits, not parts of it"),
+        }
+    }
+}
+
+impl std::error::Error for Unmet {}
+
+impl Explain for Unmet {
+    fn exit(&self) -> Exit {
+        match self {
+            Unmet::Away(..) | Unmet::Lost(..) => Exit::TempFail,
+            Unmet::Declined(_, reply) => reply.exit(),
+            Unmet::Selection => Exit::Usage,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Unmet::Away(..) => vec!["nothing was taken; is mailchute serve running?".into()],
+            Unmet::Lost(..) => vec!["it may have been taken, and sent again if you send it again".into()],
+            Unmet::Declined(..) => Vec::new(),
+            Unmet::Selection => vec!["sendmail -q, without more".into()],
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! What each user has had lately, against what one may have: so that one program gone mad does not keep others from
+//! sending. Knows no clock but the moments it is told.
+
+use crate::config::Quota;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+/// The books of one acceptor.
+#[derive(Default)]
+pub struct Ledger {
+    users: HashMap<u32, Page>,
+    connections: usize,
+}
+
+/// Of one user.
+struct Page {
+    connections: usize,
+    /// What is left of the minute's messages; refills evenly.
+    credit: f64,
+    counted: Instant,
+}
+
+/// Why something is not had now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// All users together have too many connections.
+    Busy,
+    /// This one has.
+    Connections,
+    /// Too many messages in a minute.
+    Rate,
+    /// Too many messages wait.
+    Queued,
+}
+
+/// Connections of all users together: each costs a thread.
+const MOST_CONNECTIONS: usize = 256;
+/// Kept free of ordinary users for root.
+const RESERVED: usize = 16;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+impl Ledger {
+    /// Books a connection. Root has no quota, and finds a place when all others are taken.
+    pub fn connect(&mut self, uid: u32, quota: &Quota, now: Instant) -> Result<(), Refusal> {
+        let most = if uid == 0 { MOST_CONNECTIONS } else { MOST_CONNECTIONS - RESERVED };
+        if self.connections >= most {
+            return Err(Refusal::Busy);
+        }
+        let page = self.page(uid, quota, now);
+        if uid != 0 && page.connections >= quota.connections {
+            return Err(Refusal::Connections);
+        }
+        page.connections += 1;
+        self.connections += 1;
+        Ok(())
+    }
+
+    /// The connection is over.
+    pub fn disconnect(&mut self, uid: u32) {
+        self.connections = self.connections.saturating_sub(1);
+        if let Some(page) = self.users.get_mut(&uid) {
+            page.connections = page.connections.saturating_sub(1);
+        }
+    }
+
+    /// Connections now.
+    pub fn connections(&self) -> usize {
+        self.connections
+    }
+
+    /// Books a message.
+    pub fn message(&mut self, uid: u32, quota: &Quota, now: Instant) -> Result<(), Refusal> {
+        if uid == 0 {
+            return Ok(());
+        }
+        let page = self.page(uid, quota, now);
+        if page.credit < 1.0 {
+            return Err(Refusal::Rate);
+        }
+        page.credit -= 1.0;
+        Ok(())
+    }
+
+    /// Forgets those who have had nothing for a while.
+    pub fn forget(&mut self, now: Instant) {
+        self.users.retain(|_, page| page.connections > 0 || now.saturating_duration_since(page.counted) < MINUTE);
+    }
+
+    fn page(&mut self, uid: u32, quota: &Quota, now: Instant) -> &mut Page {
+        let full = f64::from(quota.rate);
+        let page = self.users.entry(uid).or_insert(Page { connections: 0, credit: full, counted: now });
+        let minutes = now.saturating_duration_since(page.counted).as_secs_f64() / MINUTE.as_secs_f64();
+        page.credit = (page.credit + full * minutes).min(full);
+        page.counted = now;
+        page
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn quota() -> Quota {
+        Quota { rate: 60, size: 1, recipients: 1, queued: 1, connections: 2 }
+    }
+
+    #[test]
+    fn a_minute_has_so_many_messages_and_they_come_back_evenly() {
+        let (mut ledger, start) = (Ledger::default(), Instant::now());
+        for _ in 0..60 {
+            assert_eq!(ledger.message(33, &quota(), start), Ok(()));
+        }
+        assert_eq!(ledger.message(33, &quota(), start), Err(Refusal::Rate));
+        assert_eq!(ledger.message(34, &quota(), start), Ok(()), "nobody pays for another");
+        let later = start + Duration::from_millis(1500);
+        assert_eq!(ledger.message(33, &quota(), later), Ok(()));
+        assert_eq!(ledger.message(33, &quota(), later), Err(Refusal::Rate));
+        for _ in 0..1000 {
+            assert_eq!(ledger.message(0, &quota(), start), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_user_has_so_many_connections_and_root_always_finds_a_place() {
+        let (mut ledger, now) = (Ledger::default(), Instant::now());
+        for wanted in [Ok(()), Ok(()), Err(Refusal::Connections)] {
+            assert_eq!(ledger.connect(33, &quota(), now), wanted);
+        }
+        ledger.disconnect(33);
+        assert_eq!(ledger.connect(33, &quota(), now), Ok(()));
+        for uid in 1000..2000 {
+            let _ = ledger.connect(uid, &quota(), now);
+        }
+        assert_eq!(ledger.connect(34, &quota(), now), Err(Refusal::Busy));
+        assert_eq!(ledger.connect(0, &quota(), now), Ok(()));
+        ledger.forget(now + MINUTE);
+        assert!(ledger.users.contains_key(&33), "who is connected is not forgotten");
+    }
+}
