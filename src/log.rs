@@ -138,6 +138,11 @@ impl Log {
         }
     }
 
+    /// The file that lines go to, made if it is missing: for who can open files later, but make none.
+    pub fn ready_file(&self) -> Option<&Path> {
+        self.file.as_deref().inspect(|path| append(path, b""))
+    }
+
     /// Writes one event.
     pub fn event(&self, event: &Event) {
         let mut fields = format!("MAILCHUTE_EVENT={}\n", event.happening);

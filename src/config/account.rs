@@ -1,6 +1,7 @@
 //! One `[accounts.NAME]`: how to reach a relay, as whom, and which senders it takes.
 
-use super::password::Secret;
+use super::password::{Password, Secret, SecretError};
+use super::steward;
 use crate::mail::address::Mailbox;
 use std::path::PathBuf;
 
@@ -30,6 +31,13 @@ pub struct Account {
 }
 
 impl Account {
+    /// Fetches the password or token now, from wherever it is; `None` when the account has none.
+    pub fn password(&self) -> Option<Result<Password, SecretError>> {
+        let secret = self.secret.as_ref()?;
+        let stewards = || secret.runs_program().then(|| steward::ask(&self.name)).flatten();
+        Some(stewards().unwrap_or_else(|| secret.fetch()))
+    }
+
     /// Whether the relay takes this address as sender: `from`, or one of the identities.
     pub fn may_send_as(&self, sender: &Mailbox) -> bool {
         self.claim(sender).is_some()

@@ -3,7 +3,7 @@
 use super::error::ConfigError;
 use super::keys;
 use super::reader::{Section, Source};
-use super::{Config, Delivery, LocalRecipients, QueuePolicy, Serve, account_table, serve};
+use super::{Config, Delivery, LocalRecipients, QueuePolicy, Sandbox, Serve, account_table, serve};
 use crate::mail::address::{Addressee, Mailbox, parse_list};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -70,6 +70,7 @@ impl Config {
             queue: QueuePolicy::default(),
             spool: around.spool.clone(),
             log_file: None,
+            sandbox: Sandbox::On,
             serve: Serve::default(),
         }
     }
@@ -115,6 +116,12 @@ pub(super) fn read(source: Source, origin: Origin, around: &Surroundings) -> Res
     }
     if let Some(path) = path(&top, "log-file", origin, around)? {
         config.log_file = Some(path);
+    }
+    if let Some(way) = top.word("sandbox", Sandbox::WORDS)? {
+        if origin == Origin::Named {
+            return Err(origin.refusal(&top, "sandbox"));
+        }
+        config.sandbox = way;
     }
     if let Some(section) = top.free_section("aliases")? {
         config.aliases = read_aliases(&section)?;

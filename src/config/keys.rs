@@ -2,8 +2,18 @@
 //! explain.
 
 /// Outside any section.
-pub(super) const TOP: &[&str] =
-    &["default-account", "domain", "local-recipients", "log-file", "accounts", "aliases", "queue", "spool", "serve"];
+pub(super) const TOP: &[&str] = &[
+    "default-account",
+    "domain",
+    "local-recipients",
+    "log-file",
+    "sandbox",
+    "accounts",
+    "aliases",
+    "queue",
+    "spool",
+    "serve",
+];
 
 /// `[accounts.NAME]`.
 pub(super) const ACCOUNT: &[&str] = &[
@@ -47,8 +57,20 @@ pub(super) const RETRY: &[&str] = &["first", "max"];
 pub(super) const SPOOL: &[&str] = &["directory"];
 
 /// `[serve]`.
-pub(super) const SERVE: &[&str] =
-    &["socket", "listen", "allow", "deny", "senders", "trusted", "rate", "size", "recipients", "queued", "connections"];
+pub(super) const SERVE: &[&str] = &[
+    "socket",
+    "listen",
+    "allow",
+    "deny",
+    "senders",
+    "trusted",
+    "rate",
+    "size",
+    "recipients",
+    "queued",
+    "connections",
+    "idle-exit",
+];
 
 /// All sections with their keys, in the order of the manual. `[aliases]` has none of its own: its keys are names.
 pub const KEYS: &[(&str, &[&str])] = &[

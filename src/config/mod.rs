@@ -21,6 +21,7 @@ pub mod provenance;
 mod reader;
 mod secret_keys;
 mod serve;
+pub mod steward;
 
 pub use account::{Account, Auth, Claim, Endpoint, Limits, RewriteFrom, Tls, Trust};
 pub use error::{ConfigError, nearest};
@@ -57,7 +58,20 @@ pub struct Config {
     pub queue: QueuePolicy,
     pub spool: PathBuf,
     pub log_file: Option<PathBuf>,
+    pub sandbox: Sandbox,
     pub serve: Serve,
+}
+
+/// Whether a process shuts itself in before it hears strangers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sandbox {
+    On,
+    Off,
+}
+
+impl Sandbox {
+    /// As the configuration writes it.
+    const WORDS: &[(&str, Sandbox)] = &[("on", Sandbox::On), ("off", Sandbox::Off)];
 }
 
 /// What to do with bare names and this host's names.

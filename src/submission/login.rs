@@ -105,12 +105,11 @@ impl Opening<'_> {
     }
 
     fn secret(&self) -> Result<Zeroizing<Vec<u8>>, Setback> {
-        let Some(source) = &self.account.secret else {
+        let Some(fetched) = self.account.password() else {
             let hint = "set password-command, password-file or another source of the password";
             return Err(self.held(Stage::Secret, "the account has a user but no password".into(), Some(hint.into())));
         };
-        let password =
-            source.fetch().map_err(|error| self.held(Stage::Secret, error.to_string(), error.hint.clone()))?;
+        let password = fetched.map_err(|error| self.held(Stage::Secret, error.to_string(), error.hint.clone()))?;
         Ok(tidied(password.expose(), &self.endpoint.host))
     }
 

@@ -1,0 +1,64 @@
+//! What each kind of process still needs once it has read its configuration, and the moment from which it has no more:
+//! before a relay's first word, or a local caller's.
+
+use super::context::Context;
+use crate::config::{Sandbox, Secret, Trust, steward};
+use crate::sandbox::{self, Needs};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether this process, or the one it was split from, has shut itself in.
+static SHUT: AtomicBool = AtomicBool::new(false);
+
+/// Before anything is submitted, and before there are threads. Programs that give passwords are run by a steward from
+/// now on; without one that can be had, all stays open: nothing is held up for the sake of the walls.
+pub fn before_relays(context: &Context) {
+    if context.config.sandbox == Sandbox::Off || SHUT.load(Ordering::Relaxed) {
+        return;
+    }
+    if steward::appoint(&context.config.accounts).is_err() {
+        return;
+    }
+    SHUT.store(true, Ordering::Relaxed);
+    sandbox::enter(&of_sender(context));
+}
+
+/// Before the spooler hears local users. What it returns has to hold as long as they are heard; else another process
+/// has to.
+pub fn before_callers(context: &Context) -> sandbox::Seen {
+    if context.config.sandbox == Sandbox::Off {
+        return sandbox::Seen::now(Vec::new());
+    }
+    let log = context.log.ready_file().map(Path::to_path_buf);
+    let seen = sandbox::Seen::now(REPLACED.iter().map(PathBuf::from).chain(log.clone()).collect());
+    sandbox::enter(&of_acceptor(context, log));
+    seen
+}
+
+/// Files that are replaced by others as users come and go, and logs grow old.
+const REPLACED: [&str; 2] = ["/etc/passwd", "/etc/group"];
+
+fn of_sender(context: &Context) -> Needs {
+    let accounts = &context.config.accounts;
+    let mut read = sandbox::name_services();
+    read.extend(context.roots.bundle());
+    for account in accounts {
+        read.extend(account.secret.as_ref().and_then(Secret::file).map(Path::to_path_buf));
+        if let Trust::File(path) = &account.trust {
+            read.push(path.clone());
+        }
+    }
+    // DNS over TCP, for answers that are too long for a datagram.
+    let mut ports = vec![53];
+    ports.extend(accounts.iter().flat_map(|account| &account.endpoints).map(|endpoint| endpoint.port));
+    let mut write: Vec<PathBuf> = vec!["/dev/null".into()];
+    write.extend(context.log.ready_file().map(Path::to_path_buf));
+    Needs { read, write, keep: vec![context.config.spool.clone()], ports }
+}
+
+fn of_acceptor(context: &Context, log: Option<PathBuf>) -> Needs {
+    let mut read = sandbox::user_services();
+    // Who calls: the name of the program, the owner of a loopback connection.
+    read.push("/proc".into());
+    Needs { read, write: log.into_iter().collect(), keep: vec![context.config.spool.clone()], ports: Vec::new() }
+}
