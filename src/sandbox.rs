@@ -115,38 +115,40 @@ fn build(needs: &Needs) -> Result<RulesetStatus, RulesetError> {
 /// What the C library reads when it looks up hosts, and what dates need: system folders that hold no secrets, and
 /// files of /etc one by one, where secrets lie beside them.
 pub fn name_services() -> Vec<PathBuf> {
-    let mut places: Vec<PathBuf> = EVERYBODY.iter().chain(&HOST_NAMES).map(PathBuf::from).collect();
     // Where the resolver's settings are a link, they are replaced as we go: then the folder they lie in is meant.
     let settings = Path::new("/etc/resolv.conf");
-    let linked = std::fs::read_link(settings).ok().and_then(|_| settings.canonicalize().ok());
-    places.extend(linked.as_deref().and_then(Path::parent).filter(|folder| folder.starts_with("/run")).map(Path::to_owned));
-    places
+    let linked = is_link(settings).then(|| settings.canonicalize().ok()).flatten();
+    let folder = linked.as_deref().and_then(Path::parent).filter(|folder| folder.starts_with("/run"));
+    everybody().chain(HOST_NAMES.iter().map(PathBuf::from)).chain(folder.map(Path::to_path_buf)).collect()
 }
 
 /// What the C library reads when it looks up users.
 pub fn user_services() -> Vec<PathBuf> {
-    EVERYBODY.iter().chain(&USER_NAMES).map(PathBuf::from).collect()
+    everybody().chain(USER_NAMES.iter().map(PathBuf::from)).collect()
 }
 
-/// Modules of the name services, time zones, sssd's tables; /nix and /gnu where a distribution keeps all files there.
-const EVERYBODY: [&str; 9] = [
-    "/usr",
-    "/lib",
-    "/lib64",
-    "/nix/store",
-    "/gnu/store",
-    "/etc/ld.so.cache",
-    "/etc/nsswitch.conf",
-    "/etc/localtime",
-    "/var/lib/sss/mc",
-];
+fn everybody() -> impl Iterator<Item = PathBuf> {
+    // Most systems have them below /usr, and each place costs time.
+    let outside = LIBRARIES.iter().map(Path::new).filter(|path| !is_link(path));
+    outside.chain(EVERYBODY.iter().map(Path::new)).map(Path::to_path_buf)
+}
 
-const HOST_NAMES: [&str; 7] = [
+fn is_link(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|facts| facts.is_symlink())
+}
+
+/// Modules of the name services.
+const LIBRARIES: [&str; 2] = ["/lib", "/lib64"];
+
+/// The rest of them, and where distributions keep all files; time zones; sssd's tables.
+const EVERYBODY: [&str; 7] =
+    ["/usr", "/nix/store", "/gnu/store", "/etc/ld.so.cache", "/etc/nsswitch.conf", "/etc/localtime", "/var/lib/sss/mc"];
+
+const HOST_NAMES: [&str; 6] = [
     "/etc/resolv.conf",
     "/etc/hosts",
     "/etc/host.conf",
     "/etc/gai.conf",
-    "/etc/services",
     "/etc/mdns.allow",
     "/var/lib/libvirt/dnsmasq",
 ];

@@ -153,7 +153,7 @@ mod tests {
     fn every_key_is_read() {
         let text = "socket = \"s\"\nlisten = \"[::1]:25\"\nallow = [\"@mail\", \"www-data\"]\ndeny = \"games\"\n\
                     senders = \"own\"\ntrusted = [\"0\"]\nrate = 1\nsize = 2\nrecipients = 3\nqueued = 4\n\
-                    connections = 5\n";
+                    connections = 5\nidle-exit = \"6s\"\n";
         let user = |name: &str| Principal::User(name.into());
         assert_eq!(
             parsed(text, Origin::Usual),
@@ -165,6 +165,7 @@ mod tests {
                 senders: Senders::Own,
                 trusted: vec![user("0")],
                 quota: Quota { rate: 1, size: 2, recipients: 3, queued: 4, connections: 5 },
+                idle_exit: Duration::from_secs(6),
             })
         );
         assert_eq!(parsed("", Origin::Named), Ok(Serve::default()));

@@ -19,8 +19,6 @@ static STEWARD: OnceLock<Mutex<OwnedFd>> = OnceLock::new();
 
 /// More than any token has (`program::KEPT`), and the mark in front of it.
 const LONGEST: usize = 64 * 1024 + 1;
-/// Characters of a reason; what is beyond is cut.
-const LONGEST_REASON: usize = 4096;
 /// Octets of an account's name.
 const LONGEST_NAME: usize = 4096;
 
@@ -52,7 +50,8 @@ pub fn appoint(accounts: &[Account]) -> io::Result<()> {
 /// Asks the steward; `None` when there is none, and the program is run by whoever wants it.
 pub(super) fn ask(account: &str) -> Option<Result<Password, SecretError>> {
     let line = STEWARD.get()?.lock().unwrap_or_else(PoisonError::into_inner);
-    let gone = |errno: Errno| SecretError::new(format!("account {account}: nobody is left to run its program: {errno}"));
+    let gone =
+        |errno: Errno| SecretError::new(format!("account {account}: nobody is left to run its program: {errno}"));
     Some(question(line.as_raw_fd(), account).unwrap_or_else(|errno| Err(gone(errno))))
 }
 
@@ -78,6 +77,7 @@ fn settle(line: &impl AsFd) -> io::Result<()> {
     dup2_stdin(line)?;
     dup2_stdout(&null)?;
     dup2_stderr(&null)?;
+    drop(null);
     system::close_from(3);
     Ok(chdir("/")?)
 }
@@ -107,8 +107,7 @@ fn spoken(mark: u8, words: &[u8]) -> Zeroizing<Vec<u8>> {
 }
 
 fn reason(error: &SecretError) -> String {
-    let cause: String = error.cause.chars().take(LONGEST_REASON).collect();
-    format!("{cause}\0{}", error.hint.as_deref().unwrap_or_default())
+    format!("{}\0{}", error.cause, error.hint.as_deref().unwrap_or_default())
 }
 
 fn again<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
@@ -117,5 +116,48 @@ fn again<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
             Err(Errno::EINTR) => {}
             done => return done,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::document::{self, Origin, Surroundings};
+    use super::super::reader::Source;
+    use super::*;
+    use std::path::Path;
+
+    fn account(name: &str, script: &str) -> String {
+        let command = format!("[\"/bin/sh\", \"-c\", {script:?}]");
+        format!("[accounts.{name}]\nhost = \"x.org\"\nuser = \"u\"\npassword-command = {command}\n")
+    }
+
+    #[test]
+    fn what_is_asked_is_answered_and_the_end_of_the_line_is_the_end() {
+        let text = [
+            account("work", "echo secret"),
+            account("token", "head -c 65536 /dev/zero | tr '\\0' x"),
+            account("locked", "head -c 300000 /dev/zero | tr '\\0' '\\033' >&2; exit 1"),
+        ];
+        let source = Source { file: Path::new("/c/c.toml"), text: &text.concat() };
+        let config = document::read(source, Origin::Usual, &Surroundings::sample()).unwrap();
+        let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::empty()).unwrap();
+        std::thread::scope(|scope| {
+            let steward = scope.spawn(|| serve(&config.accounts, theirs.as_raw_fd()));
+            let ask = |name: &str| {
+                let answer = question(ours.as_raw_fd(), name).unwrap();
+                answer
+                    .map(|password| String::from_utf8(password.expose().to_vec()).unwrap())
+                    .map_err(|error| error.cause)
+            };
+            assert_eq!(ask("work").as_deref(), Ok("secret"));
+            assert_eq!(ask("token").unwrap().len(), 64 * 1024, "the longest token");
+            assert!(
+                ask("locked").unwrap_err().starts_with("/bin/sh: exit status: 1: \\x1b\\x1b"),
+                "the longest reason"
+            );
+            assert_eq!(ask("nobody").unwrap_err(), "no such account");
+            drop(ours);
+            steward.join().unwrap();
+        });
     }
 }

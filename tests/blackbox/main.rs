@@ -27,3 +27,4 @@ mod setup;
 mod support;
 mod support_tests;
 mod trust;
+mod walls;

@@ -43,6 +43,7 @@ fn this_host(context: &Context) -> Vec<Check> {
     let mut checks = settings::general(context);
     checks.extend(clock::checks(context));
     checks.extend(spool::checks(context));
+    checks.push(settings::sandbox(context));
     checks.extend(settings::sendmail_link());
     checks
 }

@@ -204,12 +204,7 @@ struct Ready {
     clerk: bool,
 }
 
-fn wait(
-    signals: &PipeReader,
-    tether: &Tether,
-    clerk: Option<&Worker>,
-    timeout: Option<Duration>,
-) -> io::Result<Ready> {
+fn wait(signals: &PipeReader, tether: &Tether, clerk: Option<&Worker>, timeout: Option<Duration>) -> io::Result<Ready> {
     // A missing one's place is kept by one that is asked anyway, so that positions stay.
     let clerk_fd = clerk.map_or(signals.as_fd(), |clerk| clerk.as_fd());
     let tether_fd = tether.0.as_ref().map_or(signals.as_fd(), |stdin| stdin.as_fd());

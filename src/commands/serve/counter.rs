@@ -245,12 +245,7 @@ impl Counter<'_> {
     }
 
     /// Takes one message into the spool, and wakes the sender.
-    fn take<R: Read + AsFd, W: Write>(
-        &self,
-        transaction: Transaction,
-        peer: &Peer,
-        dialogue: &mut Dialogue<R, W>,
-    ) {
+    fn take<R: Read + AsFd, W: Write>(&self, transaction: Transaction, peer: &Peer, dialogue: &mut Dialogue<R, W>) {
         let context = self.context;
         let serve = &context.config.serve;
         let admitted = self.admit(peer);

@@ -42,12 +42,15 @@ pub fn send(process: &Process, global: &Global) -> Result<Exit, Failed> {
     let spool = context.spool()?;
     let mut signals = system::watch_signals(&[Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1])
         .map_err(Failed::system)?;
-    let bell = Bell::hang(&context.config.spool)
-        .inspect_err(|error| {
-            context.log.note(&format!("no bell, so the queue is only looked at now and then: {error}"))
-        })
-        .ok();
     let mut tether = Tether::find();
+    let bell = match Bell::hang(&context.config.spool, || !tether.is_cut_already()) {
+        Ok(None) => return Ok(Exit::Ok),
+        Ok(bell) => bell,
+        Err(error) => {
+            context.log.note(&format!("no bell, so the queue is only looked at now and then: {error}"));
+            None
+        }
+    };
     let mut run: Option<Worker> = None;
     let mut wanted = Some(Ring::Due);
     let (mut next, mut end) = (Instant::now(), None);
@@ -191,5 +194,9 @@ fn wait(
         Err(errno) => return Err(errno.into()),
     };
     let is_ready = |index: usize| waiting.get(index).and_then(PollFd::any).unwrap_or(false);
-    Ok(Ready { tether: tether.0.is_some() && is_ready(2), run: run.is_some() && is_ready(1), nothing: count == Some(0) })
+    Ok(Ready {
+        tether: tether.0.is_some() && is_ready(2),
+        run: run.is_some() && is_ready(1),
+        nothing: count == Some(0),
+    })
 }
