@@ -9,8 +9,9 @@ import compat
 import git_expectations
 import lab as laboratory
 import relays
+import spooler
 
-PARTS = {"relays": relays.run, "callers": callers.run, "compat": compat.run, "git": git_expectations.run}
+PARTS = {"relays": relays.run, "spooler": spooler.run, "callers": callers.run, "compat": compat.run, "git": git_expectations.run}
 
 
 def main():
