@@ -4,8 +4,11 @@
 //!
 //! The walls are Landlock's (landlock(7)) and `no_new_privs`, as far as the kernel has them: files from Linux 5.19 on,
 //! ports from 6.7, signals and abstract sockets from 6.12. Sockets that are files, and UDP, are free: the journal, the
-//! local resolver and DNS are reached over them. There is no system call filter in here: name service modules of other
-//! people run in this process, and nobody knows what they call; the units of systemd have one.
+//! local resolver and DNS are reached over them.
+//!
+//! There is no filter of system calls in here. Modules of other people's name services run in this process, so nobody
+//! knows which calls to allow; a list of forty that are forbidden took 0.18 ms to set up where all these walls take
+//! 0.11 ms, of a send of 3 ms, and hides the kernel, which is not what a mailer holds. The units of systemd have one.
 
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, NetPort, PathBeneath, PathFd, Ruleset,

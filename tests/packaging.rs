@@ -61,6 +61,20 @@ fn the_acceptor_has_no_way_to_the_password_or_the_network() {
     assert!(!text.lines().any(|line| line.starts_with("PrivateUsers=")), "the kernel would not name its callers");
 }
 
+/// Else it would run without its own walls, and say nothing.
+#[test]
+fn no_unit_keeps_the_program_from_shutting_itself_in() {
+    for unit in units("system").iter().filter(|unit| unit.extension().is_some_and(|end| end == "service")) {
+        let text = fs::read_to_string(unit).unwrap();
+        let filters = text.lines().filter_map(|line| line.strip_prefix("SystemCallFilter="));
+        let allowed: Vec<&str> =
+            filters.filter(|filter| !filter.starts_with('~')).flat_map(str::split_whitespace).collect();
+        for call in ["landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self"] {
+            assert!(allowed.is_empty() || allowed.contains(&call), "{}: {call}", unit.display());
+        }
+    }
+}
+
 #[test]
 fn a_shell_can_read_the_hooks() {
     for entry in fs::read_dir("packaging/network").unwrap() {
