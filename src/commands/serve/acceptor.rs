@@ -144,7 +144,6 @@ impl<'a> Acceptor<'a> {
             }
         }
         if buried.is_none() {
-            clerk.stop();
             self.leaving.push(clerk);
         }
         word
@@ -154,7 +153,7 @@ impl<'a> Acceptor<'a> {
     fn renew(&mut self, context: Context<'a>) {
         self.context = context;
         if let Some(mut clerk) = self.clerk.take() {
-            clerk.stop();
+            clerk.replace();
             self.leaving.push(clerk);
             self.started = None;
         }

@@ -19,10 +19,11 @@ use crate::log::{Event, Happening};
 use crate::sandbox::Seen;
 use crate::server::{Form, Question, Session, Settings, Tongue, Transaction};
 use crate::spool::{Place, Spool};
+use crate::system;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{self, PipeReader, Read, Write};
 use std::os::fd::AsFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -67,26 +68,49 @@ impl Word {
     }
 }
 
+/// Why nobody new is let in any more.
+enum Ending {
+    /// It is said to the one that made us.
+    Known(Word),
+    /// Another hears those who come from now on: who is here is heard out.
+    Replaced,
+    /// It is over: who is in the middle of a message is heard out, for a while.
+    Told,
+}
+
 /// Hears callers until it is told to end, until what it has `seen` has changed, or until nobody has come for `idle`.
-/// Then nobody new is heard, and those in the middle of a message are heard out.
+/// Then nobody new is heard.
 pub fn attend(context: &Context, listeners: Vec<Listener>, seen: &Seen, idle: Option<Duration>, leash: Leash) {
     let counter = Counter { context, ledger: Mutex::default(), census: Mutex::default(), busy: Mutex::default() };
-    let Leash { over, mut word } = leash;
-    // Whoever is still connected and in no message is left behind: the end of this process is the end of his thread.
+    let Leash { mut over, mut word } = leash;
+    // Whoever is left behind is so by the end of this process, which is the end of his thread.
     thread::scope(|scope| {
-        let last = counter.hear(&listeners, seen, idle, &over, |serve| {
+        let mut ending = counter.hear(&listeners, seen, idle, &mut over, |serve| {
             drop(thread::Builder::new().spawn_scoped(scope, serve));
         });
         drop(listeners);
-        if let Some(last) = last {
+        if let Ending::Known(last) = ending {
             let _ = word.write_all(&last.octet());
+        }
+        while !matches!(ending, Ending::Told) && counter.ledger().connections() > 0 {
+            if wait(&over, &[], Some(Duration::from_millis(100))).is_ok_and(|ready| ready.over) {
+                ending = heard(&mut over);
+            }
         }
         let end = Instant::now() + GRACE;
         while *counter.busy() > 0 && Instant::now() < end {
             thread::sleep(Duration::from_millis(20));
         }
-        crate::system::leave(Exit::Ok.code())
+        system::leave(Exit::Ok.code())
     })
+}
+
+/// What we are told: a word, or by its end that it is over.
+fn heard(over: &mut PipeReader) -> Ending {
+    match over.read(&mut [0]) {
+        Ok(1..) => Ending::Replaced,
+        Ok(0) | Err(_) => Ending::Told,
+    }
 }
 
 /// What there is to do.
@@ -161,24 +185,24 @@ impl Arrival {
 }
 
 impl Counter<'_> {
-    /// Lets callers in, each by his own thread. Why that is over; `None` when it was told.
+    /// Lets callers in, each by his own thread.
     fn hear<'scope>(
         &'scope self,
         listeners: &[Listener],
         seen: &Seen,
         idle: Option<Duration>,
-        over: &impl AsFd,
+        over: &mut PipeReader,
         mut spawn: impl FnMut(Box<dyn FnOnce() + Send + 'scope>),
-    ) -> Option<Word> {
+    ) -> Ending {
         let mut quiet_since = Instant::now();
         loop {
             let left = idle.map(|idle| idle.saturating_sub(quiet_since.elapsed()));
-            let Ok(ready) = wait(over, listeners, left) else { return None };
+            let Ok(ready) = wait(over, listeners, left) else { return Ending::Told };
             if ready.over {
-                return None;
+                return heard(over);
             }
             if !ready.listeners.is_empty() && !seen.holds() {
-                return Some(Word::Stale);
+                return Ending::Known(Word::Stale);
             }
             for listener in ready.listeners.iter().filter_map(|index| listeners.get(*index)) {
                 quiet_since = Instant::now();
@@ -196,7 +220,7 @@ impl Counter<'_> {
                 quiet_since = Instant::now();
             }
             if idle.is_some_and(|idle| quiet_since.elapsed() >= idle) {
-                return Some(Word::Idle);
+                return Ending::Known(Word::Idle);
             }
         }
     }

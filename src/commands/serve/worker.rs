@@ -6,7 +6,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
-use std::io::{self, PipeReader, PipeWriter, Read};
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 
 /// What the process that made it knows of it.
@@ -19,7 +19,7 @@ pub struct Worker {
 
 /// What it has of the one that made it.
 pub struct Leash {
-    /// There is something to read, its end, when it is time to end.
+    /// At its end it is time to end; something to read is that another does this work now.
     pub over: PipeReader,
     /// Whatever is to be known of it afterwards.
     pub word: PipeWriter,
@@ -43,6 +43,11 @@ impl Worker {
                 system::leave(0)
             }
         }
+    }
+
+    /// Tells it that another does its work from now on.
+    pub fn replace(&mut self) {
+        let _ = self.leash.as_mut().map(|leash| leash.write_all(b"r"));
     }
 
     /// Tells it to end.

@@ -221,6 +221,28 @@ fn what_is_replaced_on_the_system_is_seen_by_the_next_caller() {
 }
 
 #[test]
+fn a_changed_configuration_is_for_those_who_come_after_it() {
+    let mut machine = Machine::off(Relay::start(Script::plain()), "");
+    machine.turn_on();
+    let mut early = machine.connect();
+    let uid = nix::unistd::geteuid();
+    let text = fs::read_to_string(machine.system.config()).unwrap();
+    fs::write(machine.system.config(), text.replace("[serve]\n", &format!("[serve]\ndeny = \"{uid}\"\n"))).unwrap();
+    let spooler = machine.spooler.take().unwrap();
+    spooler.signal(Signal::SIGHUP);
+    eventually("the new rule holds", || machine.sendmail(&TO_BOB).input(MESSAGE).finish().status.code() == Some(77));
+    early.says("MAIL FROM:<me@x.org>\r\nRCPT TO:<bob@x.org>\r\nDATA\r\n");
+    ["250", "250", "354"].iter().for_each(|code| drop(early.hears(code)));
+    early.says("Subject: s\r\n\r\nb\r\n.\r\n").hears("250 2.0.0 Ok: queued as");
+    // One that makes no sense changes nothing.
+    fs::write(machine.system.config(), "[serve]\nnonsense = 1\n").unwrap();
+    spooler.signal(Signal::SIGHUP);
+    machine.sendmail(&TO_BOB).input(MESSAGE).fails(77);
+    spooler.signal(Signal::SIGTERM);
+    assert_eq!(spooler.finish().exits(0).stderr, "");
+}
+
+#[test]
 fn as_process_1_of_a_container_it_ends_when_told_and_buries_the_dead() {
     let namespaces = ["--pid", "--fork", "--mount-proc", "--kill-child"];
     let possible = Command::new("unshare").args(namespaces).arg("true").stderr(Stdio::null()).status();
