@@ -41,7 +41,7 @@ exit(mail("a@example.test", "from the web", "first\\n.\\nlast") ? 0 : 1);
 CAGE = """
 set -eu
 root=$1; shift
-mount --bind "$root" "$root"
+mount --rbind "$root" "$root"
 mount -o remount,bind,ro "$root"
 for private in tmp var/tmp home root; do mount -t tmpfs -o mode=1777 private "$root/$private"; done
 exec chroot "$root" /usr/bin/setpriv --reuid www-data --regid www-data --clear-groups --no-new-privs \

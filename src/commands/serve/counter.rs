@@ -44,6 +44,9 @@ struct Counter<'a> {
     busy: Mutex<usize>,
 }
 
+/// One caller's stay, for a thread of its own.
+type Visit<'scope> = Box<dyn FnOnce() + Send + 'scope>;
+
 /// The last word of a process that has heard callers; without one it has died, or was told to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Word {
@@ -134,11 +137,7 @@ fn wait(over: &impl AsFd, listeners: &[Listener], timeout: Option<Duration>) -> 
 }
 
 /// Shows a caller in, or tells him why not: in one line, and without a thread of his own.
-fn receive<'scope>(
-    counter: &'scope Counter<'_>,
-    arrival: Arrival,
-    spawn: impl FnOnce(Box<dyn FnOnce() + Send + 'scope>),
-) {
+fn receive<'scope, S: FnOnce(Visit<'scope>)>(counter: &'scope Counter<'_>, arrival: Arrival, spawn: S) {
     let serve = &counter.context.config.serve;
     let Some(peer) = Peer::of(&arrival) else {
         return arrival.dismiss("554 5.7.1 nobody knows who you are here");
@@ -186,13 +185,13 @@ impl Arrival {
 
 impl Counter<'_> {
     /// Lets callers in, each by his own thread.
-    fn hear<'scope>(
+    fn hear<'scope, S: FnMut(Visit<'scope>)>(
         &'scope self,
         listeners: &[Listener],
         seen: &Seen,
         idle: Option<Duration>,
         over: &mut PipeReader,
-        mut spawn: impl FnMut(Box<dyn FnOnce() + Send + 'scope>),
+        mut spawn: S,
     ) -> Ending {
         let mut quiet_since = Instant::now();
         loop {
