@@ -18,7 +18,7 @@ use crate::process::Process;
 use crate::queue::conclude::{Tried, conclude};
 use crate::queue::settle::Caller;
 use crate::spool::{Entry, Spool};
-use crate::submission::Patience;
+use crate::submission::{Foreground, Parting, Patience};
 use crate::system::{self, Side};
 use std::io::{self, BufReader, IsTerminal};
 use std::sync::Arc;
@@ -178,15 +178,20 @@ fn patience(config: &Config, parcel: &Parcel, committing: &Committing, caller: &
     if !caller.has_left() {
         let (committing, caller) = (committing.clone(), caller.clone());
         let let_go = move || {
-            if committing.is_safe() {
-                match detach::split() {
-                    Ok(Side::Parent) => system::leave(Exit::Ok.code()),
-                    Ok(Side::Child) => caller.left(),
-                    Err(_) => {}
+            if !committing.is_safe() {
+                return Parting::Done;
+            }
+            match detach::split() {
+                Ok(Side::Parent) => system::leave(Exit::Ok.code()),
+                Ok(Side::Child) => {
+                    caller.left();
+                    Parting::Done
                 }
+                Err(_) => Parting::Impossible,
             }
         };
-        patience.foreground = Some((Instant::now() + config.queue.foreground_deadline, Box::new(let_go)));
+        let deadline = Instant::now() + config.queue.foreground_deadline;
+        patience.foreground = Some(Foreground::new(deadline, Box::new(let_go)));
     }
     patience
 }
