@@ -23,6 +23,8 @@ pub struct Offered<'a> {
     pub attempt: Attempt,
     /// The account that was tried last.
     pub account: &'a Account,
+    /// Why those before it are held.
+    pub passed: Vec<Failure>,
     /// Still open, when nothing went wrong on it.
     pub session: Option<Session>,
 }
@@ -54,6 +56,7 @@ impl<'a> Offer<'a> {
         let everyone: Vec<usize> = (0..parcel.envelope.recipients().len()).collect();
         let mut opened = Some(opened);
         let mut last = None;
+        let mut held = Vec::new();
         for account in accounts {
             let session = opened.take().unwrap_or_else(|| self.open(account, patience));
             let (attempt, session) = match session {
@@ -67,7 +70,11 @@ impl<'a> Offer<'a> {
                 Err(trouble) => (Attempt::failed(trouble, everyone.len()), None),
             };
             let is_over = !attempt.may_go_elsewhere();
-            last = Some(Offered { attempt, account, session });
+            let passed = held.clone();
+            if let Some(Trouble::Held(failure)) = &attempt.trouble {
+                held.push(failure.clone());
+            }
+            last = Some(Offered { attempt, account, passed, session });
             if is_over {
                 break;
             }

@@ -96,7 +96,7 @@ fn attempt(
     let entry = committing.finish().inspect(|entry| queued(context, entry));
     let accounts = courier.with_fallbacks(letter.account);
     let Some(offered) = offer.make(accounts, opened, &parcel, &mut patience) else { return Ok(Exit::Ok) };
-    let Offered { attempt, account, session } = offered;
+    let Offered { attempt, account, passed, session } = offered;
     let entry = match entry {
         Ok(entry) => entry,
         Err(error) => return verdict::without_spool(&attempt, parcel.envelope, error, request.errors),
@@ -111,7 +111,7 @@ fn attempt(
     if attempt.is_decided() {
         offer.mark(account, attempt.trouble.as_ref());
     }
-    verdict::tell(&attempt, parcel.envelope, &id, &conclusion, request.errors);
+    verdict::tell(&attempt, &passed, parcel.envelope, &id, &conclusion, request.errors);
     // Before anything forks: a connection belongs to one process, and so does an entry that waits; what has its file
     // open shares its lock.
     drop((parcel, patience));
