@@ -178,6 +178,7 @@ pub(crate) mod samples {
     pub fn config(accounts: Vec<Account>) -> Config {
         Config {
             file: None,
+            fragments: Vec::new(),
             unreadable: None,
             accounts,
             default_account: None,

@@ -155,7 +155,7 @@ fn mailbox(section: &Section, key: &str, text: Text) -> Result<Mailbox, ConfigEr
 fn digest(account: &Account, section: &Section) -> u64 {
     let secret = account.secret.as_ref();
     let stamp = secret.map_or(0, |secret| match secret.is_literal() {
-        true => file::stamp(section.source.file),
+        true => file::stamp(section.file_of("password")),
         false => secret.stamp(),
     });
     // FNV-1a: std's hashers may differ from one release to the next.
@@ -175,7 +175,7 @@ mod tests {
     /// An account of the given lines, or what is said about them: error and hints, joined.
     fn account(lines: &str) -> Result<Account, String> {
         let text = format!("[accounts.a]\n{lines}\n");
-        let source = Source { file: Path::new("/c/c.toml"), text: &text };
+        let source = Source::one(Path::new("/c/c.toml"), &text);
         match document::read(source, Origin::Usual, &Surroundings::sample()) {
             Ok(mut config) => Ok(config.accounts.remove(0)),
             Err(error) => Err([vec![error.to_string()], error.hints].concat().join("; ")),

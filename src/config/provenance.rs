@@ -134,20 +134,29 @@ fn words<T: PartialEq>(table: &[(&str, T)], meaning: T) -> String {
     table.iter().find(|(_, other)| *other == meaning).map_or_else(String::new, |(word, _)| (*word).to_owned())
 }
 
-/// The file once more, for the places of its keys.
-struct Lines {
+/// The files once more, the last one first, for the places of their keys.
+struct Lines(Vec<Text>);
+
+/// One file.
+struct Text {
     file: PathBuf,
     text: zeroize::Zeroizing<String>,
 }
 
 impl Lines {
     fn of(config: &Config) -> Lines {
-        let file = config.file.clone().unwrap_or_default();
-        let text = file::open(&file).and_then(|mut file| file.text()).unwrap_or_default();
-        Lines { file, text }
+        let files = config.file.iter().chain(&config.fragments).rev();
+        let text = |file: &PathBuf| file::open(file).and_then(|mut file| file.text()).unwrap_or_default();
+        Lines(files.map(|file| Text { file: file.clone(), text: text(file) }).collect())
     }
 
-    /// The line of the first of these keys that stands in the table at `path`.
+    /// The line of the first of these keys that stands in the table at `path`, in the file that has the last word.
+    fn of_first(&self, path: &[&str], keys: &[&str]) -> Option<Provenance> {
+        self.0.iter().find_map(|text| text.of_first(path, keys))
+    }
+}
+
+impl Text {
     fn of_first(&self, path: &[&str], keys: &[&str]) -> Option<Provenance> {
         let whole = DeTable::parse(&self.text).ok()?;
         let mut table = whole.get_ref();
@@ -177,7 +186,7 @@ mod tests {
         let text = "domain = \"x.org\"\n\n[accounts.g]\nprovider = \"gmail\"\nuser = \"me@gmail.com\"\n\
                     password = \"abcd\"\nport = 465\n";
         std::fs::write(&file, text).unwrap();
-        let config = document::read(Source { file: &file, text }, Origin::Usual, &Surroundings::sample()).unwrap();
+        let config = document::read(Source::one(&file, text), Origin::Usual, &Surroundings::sample()).unwrap();
         let told = |settings: Vec<Setting>| -> Vec<String> {
             let name = |origin: Provenance| origin.to_string().replace(&file.display().to_string(), "c");
             settings.into_iter().map(|one| format!("{} = {} ({})", one.key, one.value, name(one.origin))).collect()

@@ -10,6 +10,7 @@
 mod doctor;
 mod envelope;
 mod errors;
+mod fragments;
 mod gmail;
 mod hygiene;
 mod imports;

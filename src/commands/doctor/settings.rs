@@ -14,7 +14,10 @@ pub fn general(context: &Context) -> Vec<Check> {
     let config = &context.config;
     let mut checks = Vec::new();
     match &config.file {
-        Some(file) => checks.push(mode(file, "configuration")),
+        Some(file) => {
+            checks.push(mode(file, "configuration"));
+            checks.extend(config.fragments.iter().map(|file| mode(file, "configuration")));
+        }
         None => checks.push(Check::good(Group::File, "configuration", "there is none, all is default")),
     }
     checks.extend(provenance::general(config).iter().map(shown));
