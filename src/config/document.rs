@@ -351,6 +351,8 @@ mod tests {
             (account("password-file = \"/home/me/.secret\""), "password-file"),
             (account("password-file = \"../.secret\""), "password-file"),
             (account("password-file = \"~/.secret\""), "password-file"),
+            ("[accounts.b]\nmaildir = \"/tmp/x\"".to_string(), "maildir"),
+            ("[accounts.b]\nmbox = \"/tmp/x\"".to_string(), "mbox"),
             ("log-file = \"/tmp/x\"".to_string(), "log-file"),
             ("[spool]\ndirectory = \"/tmp/x\"".to_string(), "directory"),
         ] {

@@ -7,6 +7,7 @@
     reason = "a test ends where something cannot go on, and makes its own files"
 )]
 
+mod delivery;
 mod doctor;
 mod envelope;
 mod errors;

@@ -35,7 +35,7 @@ pub fn of_account(context: &Context, account: &Account) -> Vec<Check> {
         Some(Secret::Netrc { file, .. }) => checks.push(mode(file, "netrc")),
         _ => {}
     }
-    if account.from.is_none() {
+    if account.from.is_none() && account.store.is_none() {
         checks.push(
             Check::warning(Group::Config, "from", "not set")
                 .because("the relay sees this host's own login names as senders")
