@@ -30,6 +30,16 @@ pub struct Needs {
     pub keep: Vec<PathBuf>,
     /// TCP ports that are connected to; none is listened on.
     pub ports: Vec<u16>,
+    pub signals: Signals,
+}
+
+/// Which processes it may send signals to, or ask whether they are there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Signals {
+    /// Those in the same room.
+    #[default]
+    Inside,
+    All,
 }
 
 /// What stands around a process.
@@ -87,7 +97,10 @@ fn build(needs: &Needs) -> Result<RulesetStatus, RulesetError> {
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(KNOWN))?
         .handle_access(AccessNet::from_all(KNOWN))?
-        .scope(Scope::from_all(KNOWN))?
+        .scope(match needs.signals {
+            Signals::Inside => Scope::from_all(KNOWN),
+            Signals::All => Scope::AbstractUnixSocket.into(),
+        })?
         .create()?;
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     let write = AccessFs::ReadFile | AccessFs::WriteFile;
@@ -316,6 +329,8 @@ mod tests {
         let pid = nix::unistd::Pid::from_raw(neighbour.id().try_into().unwrap());
         let sent = inside(&Needs::default(), || nix::sys::signal::kill(pid, None));
         assert_eq!(sent, Err(nix::errno::Errno::EPERM));
+        let asks = Needs { signals: Signals::All, ..Needs::default() };
+        assert_eq!(inside(&asks, || nix::sys::signal::kill(pid, None)), Ok(()));
         neighbour.kill().unwrap();
         neighbour.wait().unwrap();
     }

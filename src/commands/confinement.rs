@@ -2,8 +2,8 @@
 //! before a relay's first word, or a local caller's.
 
 use super::context::Context;
-use crate::config::{Sandbox, Secret, Trust, steward};
-use crate::sandbox::{self, Needs};
+use crate::config::{Sandbox, Secret, Store, Trust, steward};
+use crate::sandbox::{self, Needs, Signals};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,7 +13,8 @@ static SHUT: AtomicBool = AtomicBool::new(false);
 /// Before anything is submitted, and before there are threads. Programs that give passwords are run by a steward from
 /// now on; without one that can be had, all stays open: nothing is held up for the sake of the walls.
 pub fn before_relays(context: &Context) {
-    if context.config.sandbox == Sandbox::Off || SHUT.load(Ordering::Relaxed) {
+    let hears_relays = || context.config.accounts.iter().any(|account| account.store.is_none());
+    if context.config.sandbox == Sandbox::Off || SHUT.load(Ordering::Relaxed) || !hears_relays() {
         return;
     }
     if steward::appoint(&context.config.accounts).is_err() {
@@ -40,25 +41,36 @@ const REPLACED: [&str; 2] = ["/etc/passwd", "/etc/group"];
 
 fn of_sender(context: &Context) -> Needs {
     let accounts = &context.config.accounts;
-    let mut read = sandbox::name_services();
-    read.extend(context.roots.bundle());
+    let mut needs =
+        Needs { read: sandbox::name_services(), keep: vec![context.config.spool.clone()], ..Needs::default() };
+    needs.read.extend(context.roots.bundle());
+    // DNS over TCP, for answers that are too long for a datagram.
+    needs.ports.push(53);
+    // For who goes on without his caller.
+    needs.write.push("/dev/null".into());
+    needs.write.extend(context.log.ready_file().map(Path::to_path_buf));
     for account in accounts {
-        read.extend(account.secret.as_ref().and_then(Secret::file).map(Path::to_path_buf));
+        needs.read.extend(account.secret.as_ref().and_then(Secret::file).map(Path::to_path_buf));
+        needs.ports.extend(account.endpoints.iter().map(|endpoint| endpoint.port));
         if let Trust::File(path) = &account.trust {
-            read.push(path.clone());
+            needs.read.push(path.clone());
+        }
+        match &account.store {
+            None => {}
+            Some(Store::Maildir(folder)) => needs.keep.push(folder.clone()),
+            // Its lock is a file beside it, which may name a process that is gone.
+            Some(Store::Mbox(file)) => {
+                needs.keep.extend(file.parent().map(Path::to_path_buf));
+                needs.signals = Signals::All;
+            }
         }
     }
-    // DNS over TCP, for answers that are too long for a datagram.
-    let mut ports = vec![53];
-    ports.extend(accounts.iter().flat_map(|account| &account.endpoints).map(|endpoint| endpoint.port));
-    let mut write: Vec<PathBuf> = vec!["/dev/null".into()];
-    write.extend(context.log.ready_file().map(Path::to_path_buf));
-    Needs { read, write, keep: vec![context.config.spool.clone()], ports }
+    needs
 }
 
 fn of_acceptor(context: &Context, log: Option<PathBuf>) -> Needs {
     let mut read = sandbox::user_services();
     // Who calls: the name of the program, the owner of a loopback connection.
     read.push("/proc".into());
-    Needs { read, write: log.into_iter().collect(), keep: vec![context.config.spool.clone()], ports: Vec::new() }
+    Needs { read, write: log.into_iter().collect(), keep: vec![context.config.spool.clone()], ..Needs::default() }
 }

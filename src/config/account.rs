@@ -2,6 +2,7 @@
 
 use super::password::{Password, Secret, SecretError};
 use super::steward;
+use super::store::Store;
 use crate::mail::address::Mailbox;
 use std::path::PathBuf;
 
@@ -11,8 +12,10 @@ pub struct Account {
     pub name: String,
     /// The preset it names.
     pub provider: Option<String>,
-    /// Where to connect, in the order to try.
+    /// Where to connect, in the order to try; nowhere when there is a store.
     pub endpoints: Vec<Endpoint>,
+    /// Where its mail is kept instead of being submitted.
+    pub store: Option<Store>,
     /// The login name; `None` is no AUTH.
     pub user: Option<String>,
     pub secret: Option<Secret>,
