@@ -138,8 +138,9 @@ mod tests {
             account("token", "head -c 65536 /dev/zero | tr '\\0' x"),
             account("locked", "head -c 300000 /dev/zero | tr '\\0' '\\033' >&2; exit 1"),
         ];
-        let source = Source { file: Path::new("/c/c.toml"), text: &text.concat() };
-        let config = document::read(source, Origin::Usual, &Surroundings::sample()).unwrap();
+        let text = text.concat();
+        let config =
+            document::read(Source::one(Path::new("/c/c.toml"), &text), Origin::Usual, &Surroundings::sample()).unwrap();
         let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::empty()).unwrap();
         std::thread::scope(|scope| {
             let steward = scope.spawn(|| serve(&config.accounts, theirs.as_raw_fd()));
