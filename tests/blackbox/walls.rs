@@ -130,6 +130,26 @@ fn a_given_up_message_is_laid_aside_and_its_bounce_goes_out() {
 }
 
 #[test]
+fn mail_that_stays_here_is_kept_by_who_could_have_talked_to_a_relay() {
+    let relay = Relay::start(login());
+    let sandbox = Sandbox::for_relay(&relay).tables(
+        "[accounts.folder]\nmaildir = \"Mail\"\nfrom = \"a@x.org\"\n[accounts.file]\nmbox = \"box/mbox\"\nfrom = \"a@x.org\"\n",
+    );
+    for folder in ["Mail", "Mail/tmp", "Mail/new", "Mail/cur", "box"] {
+        fs::create_dir(sandbox.path(folder)).unwrap();
+    }
+    sandbox.sendmail(["-a", "folder", "-i", "bob@example.org"]).input(MESSAGE).silent();
+    assert_eq!(fs::read_dir(sandbox.path("Mail/new")).unwrap().count(), 1);
+    // Its lock is left by a process that is gone, which takes looking at processes.
+    let mut gone = std::process::Command::new("true").spawn().unwrap();
+    gone.wait().unwrap();
+    fs::write(sandbox.path("box/mbox.lock"), format!("{}\n", gone.id())).unwrap();
+    sandbox.sendmail(["-a", "file", "-i", "bob@example.org"]).input(MESSAGE).silent();
+    assert!(fs::read_to_string(sandbox.path("box/mbox")).unwrap().contains("Hello Bob"));
+    assert_eq!((sandbox.queue().len(), relay.connections()), (0, 0));
+}
+
+#[test]
 fn it_can_be_switched_off_but_not_by_an_argument() {
     let relay = Relay::start(slow(login()));
     let sandbox = Sandbox::for_relay(&relay).top("sandbox = \"off\"");
