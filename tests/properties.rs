@@ -34,7 +34,11 @@ fn words() -> impl Strategy<Value = String> {
 
 fn mailbox() -> impl Strategy<Value = Mailbox> {
     let local = prop_oneof!["[a-z0-9!#$%&'*+/=?^_`{|}~.-]{1,20}", "[^\\p{C}]{1,20}"];
-    let domain = prop_oneof!["[a-z0-9]{1,9}(\\.[a-z0-9-]{1,9}){0,3}", Just("[192.0.2.7]".to_owned()), Just("ex\u{e4}mple.org".into())];
+    let domain = prop_oneof![
+        "[a-z0-9]{1,9}(\\.[a-z0-9-]{1,9}){0,3}",
+        Just("[192.0.2.7]".to_owned()),
+        Just("ex\u{e4}mple.org".into())
+    ];
     (local, domain).prop_filter_map("blanks beyond ASCII", |(local, domain)| {
         let local = local.replace('\\', "\\\\").replace('"', "\\\"");
         Mailbox::parse(&format!("\"{local}\"@{domain}")).ok()

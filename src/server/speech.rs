@@ -7,7 +7,10 @@ use crate::mail::address::Addressee;
 impl Transaction {
     /// The MAIL and RCPT commands, with their line ends, in the order in which they are answered.
     pub fn commands(&self) -> Vec<String> {
-        let mut mail = format!("MAIL FROM:<{}> SMTPUTF8", self.reverse_path.as_ref().map(Addressee::to_string).unwrap_or_default());
+        let mut mail = format!(
+            "MAIL FROM:<{}> SMTPUTF8",
+            self.reverse_path.as_ref().map(Addressee::to_string).unwrap_or_default()
+        );
         if let Some(ret) = self.ret {
             mail += &format!(" RET={ret}");
         }
@@ -50,7 +53,8 @@ mod tests {
 
     #[test]
     fn what_is_said_is_understood() {
-        for from in ["", "alice@example.org", "root", "\"a b\"@x.org", "j\u{f6}rg@x.org", "a\\ b", "\"a \\\"b\"", "a|b"] {
+        for from in ["", "alice@example.org", "root", "\"a b\"@x.org", "j\u{f6}rg@x.org", "a\\ b", "\"a \\\"b\"", "a|b"]
+        {
             let Ok(reverse_path) = parse_sender(from.as_bytes()) else { continue };
             let forward = |text: &str, notify| Forward {
                 addressee: parse_sender(text.as_bytes()).unwrap().unwrap(),

@@ -113,8 +113,15 @@ impl Relay {
         self.books.broken = true;
         let mixed = format!("{good}-a\r\n{}50 b\r\n", if good.starts_with('5') { 2 } else { 5 });
         let words = [
-            "421 4.3.2 closing\r\n", "HTTP/1.1 400 Bad Request\r\n", "000 zero\r\n", "999 nine\r\n", "260 what\r\n",
-            "\r\n", "150 wait\r\n", "25\r\n", &mixed,
+            "421 4.3.2 closing\r\n",
+            "HTTP/1.1 400 Bad Request\r\n",
+            "000 zero\r\n",
+            "999 nine\r\n",
+            "260 what\r\n",
+            "\r\n",
+            "150 wait\r\n",
+            "25\r\n",
+            &mixed,
         ];
         let closing = [format!("{good}-part\r\n"), format!("{good} no end"), good[..2].to_owned(), String::new()];
         let closing: Vec<&str> = closing.iter().map(String::as_str).collect();
@@ -203,8 +210,7 @@ impl Relay {
             return self.misbehave("250").map(drop);
         }
         let extras = [(pipelining, "PIPELINING"), (self.chunks, "CHUNKING"), (self.chance.below(2) == 0, "SIZE 9999")];
-        let extras: String =
-            extras.iter().filter(|(on, _)| *on).map(|(_, word)| format!("250-{word}\r\n")).collect();
+        let extras: String = extras.iter().filter(|(on, _)| *on).map(|(_, word)| format!("250-{word}\r\n")).collect();
         // A reply nobody asked for, in the same segment.
         let behind = if self.chance.below(40) == 0 { "250 forged\r\n" } else { "" };
         self.books.broken |= !behind.is_empty();
@@ -339,5 +345,8 @@ fn the_books_of_client_and_relay_agree_whatever_the_relay_does() {
         accepted += books.accepted.len();
     }
     // Chance has been everywhere.
-    assert!(broken as u64 > runs / 5 && clean as u64 > runs / 20 && accepted as u64 > runs, "{broken} {clean} {accepted}");
+    assert!(
+        broken as u64 > runs / 5 && clean as u64 > runs / 20 && accepted as u64 > runs,
+        "{broken} {clean} {accepted}"
+    );
 }
