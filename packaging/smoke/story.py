@@ -68,7 +68,7 @@ class Story:
         self.holds("apt takes it for the mail transport that bsd-mailx needs", outcome, "Setting up mailchute", "Setting up bsd-mailx")
         self.holds("lintian has nothing to say", self.type("lintian --allow-root --display-info --pedantic --fail-on error,warning,info /root/mailchute.deb"))
         self.holds("sendmail and its names are ours", self.type(f"dpkg -S {' '.join(sorted(NAMES))} && readlink -f {' '.join(sorted(NAMES))}"), *(f"mailchute: {name}" for name in NAMES))
-        outcome = self.type("dpkg -L mailchute | xargs -d '\\n' find -L -maxdepth 0 -perm /6000; getcap -r /usr 2>/dev/null; find / -xdev -group mailchute")
+        outcome = self.type("find -L $(dpkg -L mailchute) -maxdepth 0 -perm /6000; getcap -r /usr 2>/dev/null; find / -xdev -group mailchute")
         self.report.check("no set-id bit, no capability, one folder of the spooler's", [] if outcome.stdout.decode().split("\n")[0] == "/var/spool/mailchute" else shown(outcome))
         self.holds("what is installed is what was packed", self.type("dpkg --verify mailchute"))
         self.holds("without an account it says so", self.type("echo hello | sendmail root"), "mailchute setup", status=78)
@@ -139,10 +139,11 @@ class Story:
         self.report.check("and it does", [] if len(waiting.split()) == 1 and self.machine.quietly("find /var/spool/mailchute/queue -type f").stdout == waiting else "it does not")
         (self.machine / KEPT).unlink(missing_ok=True)
         accounts = {f"/etc/{name}{end}" for name in ("passwd", "group", "shadow", "gshadow", "subuid", "subgid") for end in ("", "-")}
-        left = {path for path, about in self.machine.tree().items() if self.before.get(path) != about}
+        after = self.machine.tree()
+        left = {path for path, about in after.items() if self.before.get(path) != about}
         left = {path for path in left if not path.startswith("/var/spool/mailchute")} - accounts - self.made
         self.report.check("nothing else of it is left", sorted(left))
-        gone = sorted(set(self.before) - set(self.machine.tree()))
+        gone = sorted(set(self.before) - set(after))
         self.report.check("and nothing is gone that was there", gone)
         self.type("rm /var/spool/mailchute/queue/* && apt-get install --yes --no-install-recommends /root/mailchute.deb && apt-get purge --yes mailchute")
         self.holds("with an empty spool nothing at all stays", self.type("! ls -d /var/spool/mailchute && ! getent passwd mailchute && ! getent group mailchute"))
