@@ -15,6 +15,9 @@ import signal
 import subprocess
 import sys
 
+from lab import shown, wait_until
+from names import Names
+from relays import PASSWORD, Postfix
 from storm import storm
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -58,8 +61,6 @@ def run(lab, report):
 
 
 def www_data(lab, report):
-    from relays import PASSWORD, Postfix
-
     relay = Postfix(lab, "postfix")
     view = lab.view("callers", "spooler")
     view.install(lab.client)
@@ -68,14 +69,18 @@ def www_data(lab, report):
     view.write("/etc/mailchute/config.toml", CONFIG)
     view.write(f"{CREDENTIALS}/relay-password", PASSWORD + "\n", 0o400, owner)
     view.write("/srv/page.php", PAGE)
+    # Its relay is known to DNS alone, and only over TCP.
+    view.write("/etc/hosts", "127.0.0.1 localhost\n")
+    view.write("/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n")
+    view.write("/etc/resolv.conf", "nameserver 127.0.0.1\n")
+    names = Names("127.0.0.1", {"postfix.test": relay.address})
     for folder, mode in (("/run/mailchute", "755"), ("/var/spool/mailchute", "700"), (CREDENTIALS, "500")):
         view.call(["install", "-d", "-o", "mailchute", "-g", "mailchute", "-m", mode, folder])
     halves = [half(view, "--accept", {}), half(view, "--send", {"CREDENTIALS_DIRECTORY": CREDENTIALS})]
     try:
-        from lab import wait_until
-
         wait_until(lambda: (view / SOCKET).exists())
         show(view, report, relay)
+        report.check("spooler: the sender, shut in, has found its relay by DNS over TCP", [] if names.asked["TCP"] else [str(names.asked)], str(names.asked))
     finally:
         for process in halves:
             process.send_signal(signal.SIGTERM)
@@ -99,8 +104,6 @@ def caged(view, argv):
 
 
 def show(view, report, relay):
-    from lab import shown
-
     outcome = caged(view, ["php", "/srv/page.php"])
     problems = [] if (outcome.returncode, outcome.stdout, outcome.stderr) == (0, b"", b"") else [shown(outcome)]
     arrived = relay.wait_for("a", "from the web")
