@@ -11,7 +11,7 @@ use super::opening::{Opening, Setback};
 use super::probe::Symptom;
 use super::reply::told;
 use super::sasl::{self, Credentials, Mechanism};
-use crate::config::Auth;
+use crate::config::{Auth, Leave};
 use crate::mail::outcome::{Reply, Stage};
 use zeroize::Zeroizing;
 
@@ -49,7 +49,7 @@ impl Opening<'_> {
         };
         let secret = match asked {
             Some(Mechanism::External) => Zeroizing::new(Vec::new()),
-            _ => self.secret()?,
+            _ => self.secret(watch)?,
         };
         let credentials = Credentials {
             user,
@@ -104,13 +104,17 @@ impl Opening<'_> {
         })
     }
 
-    fn secret(&self) -> Result<Zeroizing<Vec<u8>>, Setback> {
+    fn secret(&self, watch: &mut Watch) -> Result<Zeroizing<Vec<u8>>, Setback> {
         let Some(source) = &self.account.secret else {
             let hint = "set password-command, password-file or another source of the password";
             return Err(self.held(Stage::Secret, "the account has a user but no password".into(), Some(hint.into())));
         };
-        let password =
-            source.fetch().map_err(|error| self.held(Stage::Secret, error.to_string(), error.hint.clone()))?;
+        let moment = watch.patience.foreground.as_ref().map(|(moment, _)| *moment);
+        let mut act = || watch.patience.let_go();
+        let leave = moment.map(|at| Leave { at, act: &mut act });
+        let password = source
+            .fetch_or_leave(leave)
+            .map_err(|error| self.held(Stage::Secret, error.to_string(), error.hint.clone()))?;
         Ok(tidied(password.expose(), &self.endpoint.host))
     }
 

@@ -32,13 +32,19 @@ impl Patience {
         self.overall.is_some_and(|overall| Instant::now() >= overall)
     }
 
-    /// How long to sleep before looking again for something awaited until `end`; `None` when time is up. Calls
-    /// `detach` when its moment has come.
-    pub(super) fn nap(&mut self, end: Instant) -> Option<Duration> {
+    /// Calls `detach` when its moment has come.
+    pub(super) fn let_go(&mut self) {
         let now = Instant::now();
         if let Some((_, mut detach)) = self.foreground.take_if(|(moment, _)| now >= *moment) {
             detach();
         }
+    }
+
+    /// How long to sleep before looking again for something awaited until `end`; `None` when time is up. Calls
+    /// `detach` when its moment has come.
+    pub(super) fn nap(&mut self, end: Instant) -> Option<Duration> {
+        let now = Instant::now();
+        self.let_go();
         let end = self.overall.map_or(end, |overall| end.min(overall));
         let wake = self.foreground.as_ref().map_or(end, |(moment, _)| end.min(*moment));
         (now < end).then(|| wake.saturating_duration_since(now))

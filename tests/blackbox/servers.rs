@@ -163,6 +163,24 @@ fn an_attempt_that_outlives_its_caller_is_not_abandoned() {
 }
 
 #[test]
+fn a_password_that_is_long_in_coming_does_not_hang_the_caller() {
+    let relay = Relay::start(tls());
+    let slow = |seconds: &str, sandbox: Sandbox| {
+        let command = format!("echo >>{}; sleep {seconds}; echo {PASSWORD}", sandbox.path("ran").display());
+        let command = format!("password-command = [\"/bin/sh\", \"-c\", \"{command}\"]");
+        sandbox.replace(&format!("password = \"{PASSWORD}\""), &command)
+    };
+    let sandbox = slow("2", Sandbox::for_relay(&relay)).queue_policy("foreground-deadline = \"1s\"");
+    let finished = sandbox.sendmail(ONE).input(MESSAGE).finish().exits(0);
+    assert_eq!((finished.stdout.as_str(), finished.stderr.as_str()), ("", ""));
+    assert_eq!(relay.messages().len(), 0, "the caller has waited for the password: {:?}", finished.took);
+    eventually("the message is settled", || sandbox.queue().is_empty());
+    assert_eq!((relay.messages().len(), relay.connections(), relay.record().logins.len()), (1, 1, 1));
+    let runs = std::fs::read_to_string(sandbox.path("ran")).unwrap().lines().count();
+    assert_eq!(runs, 2, "once for the caller, once behind it");
+}
+
+#[test]
 fn one_refused_recipient_does_not_stop_the_other() {
     for (reply, waiting) in [("550 5.1.1 no bob", 0), ("451 4.2.1 later", 1)] {
         let relay = Relay::start(Script::plain().when("RCPT TO:<bob@", [say(reply)]));
