@@ -26,4 +26,5 @@ mod servers;
 mod setup;
 mod support;
 mod support_tests;
+mod tls;
 mod trust;

@@ -4,6 +4,7 @@
 mod account;
 mod check;
 mod clock;
+mod control;
 mod network;
 mod reach;
 mod report;

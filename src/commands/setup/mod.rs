@@ -2,7 +2,7 @@
 //! tried before anything is written, with the very lines that will be.
 
 pub mod asker;
-mod mx;
+pub(super) mod mx;
 mod plan;
 mod trial;
 
