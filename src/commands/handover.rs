@@ -46,11 +46,14 @@ const CHUNK: usize = 128 << 10;
 /// The spooler, when it is for it to send: the caller has no account, or the system's spool is not his to write to.
 pub fn spooler(context: &Context) -> Option<Spooler> {
     let config = &context.config;
-    let is_foreign =
-        || std::fs::metadata(&config.spool).is_ok_and(|found| found.uid() != nix::unistd::geteuid().as_raw());
     let socket = &config.serve.socket;
-    let goes = (config.accounts.is_empty() || is_foreign()) && is_socket(socket);
+    let goes = (config.accounts.is_empty() || has_foreign_spool(context)) && is_socket(socket);
     goes.then(|| Spooler { socket: socket.clone(), verbose: context.global.verbose })
+}
+
+/// Whether the spool is another user's, as the system's is that of the spooler.
+pub fn has_foreign_spool(context: &Context) -> bool {
+    std::fs::metadata(&context.config.spool).is_ok_and(|found| found.uid() != nix::unistd::geteuid().as_raw())
 }
 
 /// Hands a message over.
@@ -183,20 +186,40 @@ impl Spooler {
                     thread::sleep(pause);
                     pause = (pause * 2).min(Duration::from_secs(1));
                 }
-                Trouble::Away(error) => return Err(Unmet::Away(self.socket.clone(), error)),
-                Trouble::Lost(error) => return Err(Unmet::Lost(self.socket.clone(), error)),
-                Trouble::Declined(reply) => return Err(Unmet::Declined(self.socket.clone(), reply)),
+                trouble => return Err(self.unmet(trouble)),
             }
         }
     }
 
+    /// Calls once, and does not wait long: its greeting, and what it says of itself, if it is one that can.
+    ///
+    /// # Errors
+    /// It is not there, or does not serve this caller.
+    pub fn examine(&self) -> Result<(String, Vec<String>), Unmet> {
+        let asked = self.greeted(PATIENCE).and_then(|(call, greeting)| Ok((greeting, call.ask("XHEALTH\r\n")?)));
+        let (mut greeting, reply) = asked.map_err(|trouble| self.unmet(trouble))?;
+        Ok((greeting.lines.swap_remove(0), if reply.code == 250 { reply.lines } else { Vec::new() }))
+    }
+
+    fn unmet(&self, trouble: Trouble) -> Unmet {
+        match trouble {
+            Trouble::Away(error) => Unmet::Away(self.socket.clone(), error),
+            Trouble::Lost(error) => Unmet::Lost(self.socket.clone(), error),
+            Trouble::Declined(reply) => Unmet::Declined(self.socket.clone(), reply),
+        }
+    }
+
     fn call(&self) -> Result<Call, Trouble> {
+        self.greeted(REPLY).map(|(call, _)| call)
+    }
+
+    fn greeted(&self, patience: Duration) -> Result<(Call, Reply), Trouble> {
         let stream = UnixStream::connect(&self.socket)?;
-        stream.set_read_timeout(Some(REPLY))?;
-        stream.set_write_timeout(Some(REPLY))?;
+        stream.set_read_timeout(Some(patience))?;
+        stream.set_write_timeout(Some(patience))?;
         let mut call = Call { stream: BufReader::new(stream), verbose: self.verbose };
-        call.hear()?.good()?;
-        Ok(call)
+        let greeting = call.hear()?.good()?;
+        Ok((call, greeting))
     }
 }
 
@@ -208,10 +231,16 @@ struct Call {
 
 /// What it says.
 #[derive(Debug)]
-struct Reply {
-    code: u16,
+pub struct Reply {
+    pub code: u16,
     /// Without codes.
     lines: Vec<String>,
+}
+
+impl fmt::Display for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.code, self.lines.join(" "))
+    }
 }
 
 /// What goes wrong in a call.
@@ -330,7 +359,7 @@ impl Reply {
 
 /// Why something was not done.
 #[derive(Debug)]
-enum Unmet {
+pub enum Unmet {
     Away(PathBuf, io::Error),
     Lost(PathBuf, io::Error),
     Declined(PathBuf, Reply),
@@ -345,7 +374,7 @@ impl fmt::Display for Unmet {
                 write!(f, "spooler {}: gone before it said that the message is safe: {error}", socket.display())
             }
             Unmet::Declined(socket, reply) => {
-                write!(f, "spooler {}: {} {}", socket.display(), reply.code, reply.lines.join(" "))
+                write!(f, "spooler {}: {reply}", socket.display())
             }
             Unmet::Selection => f.write_str("the spooler tries all that waits, not parts of it"),
         }

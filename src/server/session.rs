@@ -22,7 +22,8 @@ pub struct Settings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tongue {
     Standard,
-    /// What our own `sendmail` asks the spooler: its options as parameters of MAIL, XQUEUE, and ETRN for a queue run.
+    /// What our own `sendmail` asks the spooler: its options as parameters of MAIL, XQUEUE, ETRN for a queue run, and
+    /// XHEALTH.
     Ours,
 }
 
@@ -33,6 +34,8 @@ pub enum Question {
     Queue(Form),
     /// ETRN: that what waits is tried.
     Flush,
+    /// XHEALTH: whether all is well.
+    Health,
 }
 
 /// How a listing is written.
@@ -274,7 +277,8 @@ impl Session {
                 return Ok(Some(Event::Asked(Question::Queue(form))));
             }
             Command::Flush if self.settings.tongue == Tongue::Ours => return Ok(Some(Event::Asked(Question::Flush))),
-            Command::Queue(_) => return Err(Refusal::unknown()),
+            Command::Health if self.settings.tongue == Tongue::Ours => return Ok(Some(Event::Asked(Question::Health))),
+            Command::Queue(_) | Command::Health => return Err(Refusal::unknown()),
             Command::Flush => {
                 return Err(Refusal::new(458, "4.3.0", "no mail is kept for others; use sendmail -q"));
             }
