@@ -60,7 +60,7 @@ pub fn of(error: &CertificateError, leaf: Option<&[u8]>, host: &str) -> Fault {
             ("the certificate is signed in a way that is not safe any more, such as SHA-1".into(), OWNER.into())
         }
         error if error.to_string().contains("EndEntityUsedAsCa") => {
-            ("the certificate was issued by somebody who may not issue certificates".into(), stranger(&facts, leaf))
+            ("the certificate was issued by somebody who may not issue certificates".into(), OWNER.into())
         }
         error => (format!("the certificate is not good: {error}"), OWNER.into()),
     };

@@ -12,6 +12,8 @@ use std::time::Duration;
 /// A clock that is less wrong spoils no certificate.
 const A_DAY: Duration = Duration::from_secs(86_400);
 
+const OTHER_NETWORK: &str = "use another network, or a VPN";
+
 /// What is said of it.
 pub fn bad(knock: &Knock, symptom: Symptom, failure: &Failure, survey: &Survey) -> Check {
     let diagnosis = Diagnosis { knock, survey, failure };
@@ -47,10 +49,7 @@ impl Diagnosis<'_> {
             Symptom::Unreachable => self.unreachable(check),
             Symptom::Refused => self.refused(check),
             Symptom::Forbidden => self.forbidden(check),
-            Symptom::CutOff => self.elsewhere(self.between(
-                check,
-                "something on the way cuts mail connections: a firewall, an antivirus program, or the server",
-            )),
+            Symptom::CutOff => self.cut_off(check),
             Symptom::Silent => self.silent(check),
             Symptom::Web => check
                 .because("a web server answers in place of the mail server: the network wants you to sign in first")
@@ -104,7 +103,7 @@ impl Diagnosis<'_> {
         if nobody_answers {
             return check
                 .because("this network intercepts mail connections: an address that nobody has accepts them")
-                .fix("use another network, or a VPN");
+                .fix(OTHER_NETWORK);
         }
         match web {
             Some(true) => self
@@ -141,16 +140,26 @@ impl Diagnosis<'_> {
         let Knock { endpoint, .. } = self.knock;
         if listens(endpoint) {
             let check = self.elsewhere(check.because(format!(
-                "{} does listen on port {}: a firewall or antivirus program on the way refuses in its place",
+                "{} does listen on port {}: a firewall or antivirus program, here or on the way, refuses in its place",
                 endpoint.host, endpoint.port
             )));
             return if self.working().is_some() { check } else { self.every_port(check) };
         }
-        self.elsewhere(check.because(if self.survey.all().all(is_refused) {
-            "nothing listens there, or a firewall answers for the server: the host name may be wrong"
+        if self.survey.all().all(is_refused) {
+            return check
+                .because("nothing listens there, or a firewall answers for the server: the host name may be wrong")
+                .fix("look at host and port, and whether the mail server runs");
+        }
+        self.elsewhere(check.because("nothing listens on that port, or a firewall answers for the server"))
+    }
+
+    fn cut_off(&self, check: Check) -> Check {
+        let cause = if self.failure.stage == Stage::Tls {
+            "something on the way cuts TLS off: a firewall, an antivirus program, or the server"
         } else {
-            "nothing listens on that port, or a firewall answers for the server"
-        }))
+            "something on the way cuts mail connections: a firewall, an antivirus program, or the server"
+        };
+        self.another_way(self.between(check, cause))
     }
 
     /// IPv4 has no word for it on the wire (RFC 1122 section 3.2.2.1): only our own kernel says so. IPv6 has one.
@@ -221,15 +230,19 @@ impl Diagnosis<'_> {
                 "something on the way hides STARTTLS, or the server has none; the password was not sent",
             ),
         };
+        if self.survey.all().any(|knock| knock.endpoint.tls == Tls::Implicit) {
+            return self.another_way(check);
+        }
         self.elsewhere(check)
     }
 
     /// A certificate that is not good.
     fn stranger(&self, check: Check) -> Check {
-        self.hinted(match self.other_name() {
+        let check = self.hinted(check);
+        match self.other_name() {
             Some(name) => check.because(format!("what answers calls itself {name}; the password was not sent")),
             None => self.between(check, "whoever answers cannot prove to be the relay; the password was not sent"),
-        })
+        }
     }
 
     /// A certificate that is good, but not now: is it old, or is it our clock?
@@ -262,15 +275,26 @@ impl Diagnosis<'_> {
         if !self.survey.around.nobody_answers {
             return check.because(cause);
         }
-        check
-            .because(format!(
-                "this network intercepts mail connections: an address that nobody has accepts them as well; {cause}"
-            ))
-            .fix("use another network, or a VPN")
+        let check = check.because(format!(
+            "this network intercepts mail connections: an address that nobody has accepts them as well; {cause}"
+        ));
+        check.fix(OTHER_NETWORK)
+    }
+
+    /// The port that works; when there is none, another network.
+    fn another_way(&self, check: Check) -> Check {
+        match self.working() {
+            Some(_) => self.elsewhere(check),
+            None if check.fixes.iter().any(|fix| fix == OTHER_NETWORK) => check,
+            None => check.fix(OTHER_NETWORK),
+        }
     }
 
     fn every_port(&self, check: Check) -> Check {
-        check.fix("ask the owner of this network or the hosting provider to open port 587 or 465")
+        check.fix(
+            "look at this host's own firewall (nft list ruleset), else ask the owner of this network or the hosting \
+             provider to open port 587 or 465",
+        )
     }
 
     /// Adds what the failure itself knows.

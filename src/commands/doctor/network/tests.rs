@@ -123,12 +123,14 @@ fn each_symptom_has_its_cause() {
         (
             587,
             Symptom::Refused,
-            "bad; nothing listens there, or a firewall answers for the server: the host name may be wrong; hint",
+            "bad; nothing listens there, or a firewall answers for the server: the host name may be wrong; look at host and port, \
+             and whether the mail server runs",
         ),
         (
             587,
             Symptom::CutOff,
-            "bad; something on the way cuts mail connections: a firewall, an antivirus program, or the server; hint",
+            "bad; something on the way cuts mail connections: a firewall, an antivirus program, or the server; use \
+             another network, or a VPN",
         ),
         (
             587,
