@@ -59,7 +59,7 @@ fn line(check: &Check) -> String {
     };
     let cause = check.cause.as_deref().unwrap_or_default();
     let parts = [&status, &*check.subject, &*check.found, cause].into_iter();
-    let parts = parts.chain(check.fixes.iter().map(String::as_str)).map(|part| printable(part));
+    let parts = parts.chain(check.fixes.iter().map(String::as_str)).map(printable);
     parts.collect::<Vec<_>>().join("\t") + "\n"
 }
 
