@@ -8,6 +8,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fmt;
 use std::io::{self, Read, Write};
+use std::ops::ControlFlow;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -27,7 +28,8 @@ const KEPT: usize = 64 * 1024;
 /// its parent's to wait for. So it is ended first, and begins anew behind it.
 pub struct Leave<'a> {
     pub at: Instant,
-    pub act: &'a mut dyn FnMut(),
+    /// Whether there is still time for the program.
+    pub act: &'a mut dyn FnMut() -> ControlFlow<()>,
 }
 
 /// A program and its arguments.
@@ -158,7 +160,9 @@ fn run_or_leave(path: &Path, program: &Program, patience: Duration, leave: Optio
         if let Some(ended) = run(path, program, patience, Some(at))? {
             return Ok(ended);
         }
-        act();
+        if act().is_break() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
     }
     run(path, program, patience, None)?.ok_or_else(|| io::ErrorKind::TimedOut.into())
 }
@@ -314,10 +318,13 @@ mod tests {
         let mut act = || {
             left += 1;
             std::os::unix::fs::symlink("/", &done).unwrap();
+            ControlFlow::Continue(())
         };
         let leave = Leave { at: Instant::now() + Duration::from_millis(50), act: &mut act };
         assert_eq!(waits.first_line(Some(leave)).unwrap().expose(), b"secret");
         assert_eq!(left, 1);
+        let late = Leave { at: Instant::now(), act: &mut || ControlFlow::Break(()) };
+        assert_eq!(shell("exec sleep 60").first_line(Some(late)).unwrap_err().cause, "sh: timed out");
         let early = Leave { at: Instant::now() + Duration::from_secs(60), act: &mut || panic!("left") };
         assert_eq!(shell("echo secret").first_line(Some(early)).unwrap().expose(), b"secret");
     }

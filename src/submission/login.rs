@@ -13,6 +13,8 @@ use super::reply::told;
 use super::sasl::{self, Credentials, Mechanism};
 use crate::config::{Auth, Leave};
 use crate::mail::outcome::{Reply, Stage};
+use std::ops::ControlFlow;
+use std::time::Instant;
 use zeroize::Zeroizing;
 
 /// The longest command line (RFC 5321 section 4.5.3.1.4), CRLF included.
@@ -109,12 +111,17 @@ impl Opening<'_> {
             let hint = "set password-command, password-file or another source of the password";
             return Err(self.held(Stage::Secret, "the account has a user but no password".into(), Some(hint.into())));
         };
-        let moment = watch.patience.foreground.as_ref().map(|(moment, _)| *moment);
-        let mut act = || watch.patience.let_go();
+        let moment = watch.patience.moment();
+        let mut act = || {
+            watch.patience.part(Instant::now());
+            if watch.patience.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
         let leave = moment.map(|at| Leave { at, act: &mut act });
-        let password = source
-            .fetch_or_leave(leave)
-            .map_err(|error| self.held(Stage::Secret, error.to_string(), error.hint.clone()))?;
+        let password = source.fetch_or_leave(leave).map_err(|error| match watch.patience.is_over() {
+            // The caller could not be let go, and the program had no time.
+            true => self.broke(Stage::Secret, &Fault::TimedOut),
+            false => self.held(Stage::Secret, error.to_string(), error.hint.clone()),
+        })?;
         Ok(tidied(password.expose(), &self.endpoint.host))
     }
 
