@@ -40,11 +40,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long it may take for one reply: its disk may be slow.
 const REPLY: Duration = Duration::from_secs(300);
 
-/// The spooler, when it is for it to send: the caller has no account, or the system's spool is not his to write to.
+/// The spooler, when it is for it to send: the caller has no account of his own, as that of the system's file is the
+/// spooler's; or the spool is not his to write to.
 pub fn spooler(context: &Context) -> Option<Spooler> {
     let config = &context.config;
     let socket = &config.serve.socket;
-    let goes = (config.accounts.is_empty() || has_foreign_spool(context)) && is_socket(socket);
+    let has_none = config.accounts.is_empty() || config.is_the_systems();
+    let goes = (has_none || has_foreign_spool(context)) && is_socket(socket);
     goes.then(|| Spooler { socket: socket.clone(), verbose: context.global.verbose })
 }
 
