@@ -63,6 +63,8 @@ pub struct Config {
     pub queue: QueuePolicy,
     pub spool: PathBuf,
     pub log_file: Option<PathBuf>,
+    /// What queue runs write for Prometheus.
+    pub metrics_file: Option<PathBuf>,
     pub serve: Serve,
 }
 
