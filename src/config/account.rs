@@ -142,6 +142,6 @@ pub struct Limits {
 impl Default for Limits {
     /// What every relay takes (RFC 5321 section 4.5.3.1.8), over few connections.
     fn default() -> Limits {
-        Limits { recipients: 100, connections: 4, size: None }
+        Limits { recipients: 100, connections: 2, size: None }
     }
 }
