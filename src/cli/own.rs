@@ -68,6 +68,8 @@ pub struct Setup {
     pub user: Option<String>,
     pub password: PasswordFrom,
     pub root: Option<String>,
+    /// Keep mail in this Maildir; nothing else is to be known.
+    pub maildir: Option<String>,
     pub default: bool,
     pub replace: bool,
     pub test_mail: bool,
@@ -219,6 +221,7 @@ const SETUP: &[(&str, &str)] = &[
     ("password-stdin", "read the password from standard input"),
     ("password-command=", "keep no password, but the program that prints it"),
     ("token-command=", "the program that prints an OAuth 2 access token"),
+    ("maildir=", "keep mail in this folder of yours, and send none"),
     ("root=", "who gets mail for root; else the address"),
     ("default", "make it the default account"),
     ("replace", "replace the account of that name"),
@@ -341,6 +344,7 @@ impl Given {
                 "password-command=" => wishes.password = PasswordFrom::Command(value),
                 "token-command=" => wishes.password = PasswordFrom::TokenCommand(value),
                 "root=" => wishes.root = Some(value),
+                "maildir=" => wishes.maildir = Some(value),
                 "default" => wishes.default = true,
                 "replace" => wishes.replace = true,
                 "test-mail" => wishes.test_mail = true,
@@ -348,6 +352,13 @@ impl Given {
             }
         }
         if self.words.len() > 1 || wishes.test_mail && wishes.no_test {
+            return None;
+        }
+        // A folder has no login to be set up.
+        let Setup { maildir, default, replace, .. } = wishes.clone();
+        if maildir.is_some()
+            && (wishes != Setup { maildir, default, replace, ..Setup::default() } || !self.words.is_empty())
+        {
             return None;
         }
         wishes.address = self.words.into_iter().next();
