@@ -22,11 +22,32 @@ for family in families(sys.stdin.read()):
 
 
 class Reachable(relays.Postfix):
-    """A Postfix at the bridge instead of on loopback."""
+    """A Postfix at the bridge instead of on loopback, which is stopped as an operator does: it takes no more calls, ends
+    those it has, empties its queue. Killed between its queue file and its 250, or between mailbox and queue file, it
+    would send twice itself."""
 
     def configure(self):
         self.address = GATEWAY
         super().configure()
+
+    def launch(self):
+        self.view.write("/etc/postfix/master.cf", self.fill("postfix-master.cf"))
+        super().launch()
+
+    def halt(self):
+        services = [line for line in self.fill("postfix-master.cf").splitlines() if " inet " not in line]
+        self.view.write("/etc/postfix/master.cf", "\n".join(services) + "\n")
+        self.view.call(["postfix", "reload"])
+        wait_until(lambda: not self.is_busy(), 60)
+        super().halt()
+
+    def is_busy(self):
+        """Whether somebody is connected, or something waits."""
+        ports = {f"{port:04X}" for port in (587, 465)}
+        calls = [line.split() for line in open("/proc/net/tcp").readlines()[1:]]
+        connected = any(call[1].split(":")[1] in ports and call[3] in ("01", "0A") for call in calls)
+        spool = self.view / "/var/spool/postfix"
+        return connected or any(file.is_file() for part in ("incoming", "active") for file in (spool / part).rglob("*"))
 
 
 class Machine:
