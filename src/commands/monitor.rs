@@ -30,7 +30,7 @@ pub fn health(process: &Process, global: &Global, asked: &Health) -> Result<Exit
     };
     let (level, text) = match examine(process, global) {
         Ok(condition) => condition.judge(&limits, Moment::now()),
-        Err(failed) => (Level::Critical, failed.reason()),
+        Err(failed) => (Level::Critical, failed.told()),
     };
     process::say(&format!("MAILCHUTE {level} - {text}\n"));
     Ok(match level {
