@@ -5,6 +5,7 @@ use super::context::Context;
 use super::{Failed, handover};
 use crate::cli::{Global, Health};
 use crate::clock::Moment;
+use crate::diagnostic::printable;
 use crate::exit::Exit;
 use crate::log::Happening;
 use crate::process::{self, Process};
@@ -30,7 +31,8 @@ pub fn health(process: &Process, global: &Global, asked: &Health) -> Result<Exit
     };
     let (level, text) = match examine(process, global) {
         Ok(condition) => condition.judge(&limits, Moment::now()),
-        Err(failed) => (Level::Critical, failed.told()),
+        // One line, and nothing that looks like numbers.
+        Err(failed) => (Level::Critical, printable(&failed.told()).replace('|', "/")),
     };
     process::say(&format!("MAILCHUTE {level} - {text}\n"));
     Ok(match level {
