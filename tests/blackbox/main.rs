@@ -17,6 +17,7 @@ mod hygiene;
 mod imports;
 mod injection;
 mod main_job;
+mod monitor;
 mod options;
 mod outcomes;
 mod queueing;
