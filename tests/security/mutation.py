@@ -46,8 +46,8 @@ def campaign(_binary, folder, _full):
             continue
         out = pathlib.Path(folder) / file.replace("/", "-")
         done = subprocess.run(
-            ["nice", "-n", "19", "cargo", "mutants", "--in-place", "-d", tree, "-o", out, "-f", file, "--no-shuffle",
-             "--baseline=skip", "--timeout=120", "--colors=never", "--", "--lib", "--", tests, "--skip", "session::model"],
+            ["nice", "cargo", "mutants", "--in-place", "-d", tree, "-o", out, "-f", file, "--no-shuffle",
+             "--baseline=skip", "--timeout=40", "--colors=never", "--", "--lib", "--", tests, "--skip", "session::model"],
             cwd=tree, env=environment, capture_output=True, text=True)
         listed = {name: (out / "mutants.out" / f"{name}.txt").read_text().splitlines()
                   for name in ("caught", "missed", "timeout", "unviable")}
