@@ -2,9 +2,9 @@
 //! said, and a client that submits until its session takes no more. The books must agree: accepted is what the relay
 //! accepted, once; rejected is what it refused for good; and behind an error nothing is ever said again on that connection.
 
-use super::super::scripted::{Deaf, patience};
+use super::super::scripted::{Deaf, Identity, account, patience};
 use super::*;
-use crate::config::{Auth, RewriteFrom, Tls, Trust};
+use crate::config::Tls;
 use crate::mail::address::Mailbox;
 use crate::mail::envelope::{Envelope, Recipient, ReversePath};
 use crate::mail::header::Header;
@@ -271,30 +271,11 @@ impl Source for Memory {
     }
 }
 
-fn account(port: u16) -> Account {
-    Account {
-        name: "model".into(),
-        provider: None,
-        endpoints: vec![Endpoint { host: "127.0.0.1".into(), port, tls: Tls::None }],
-        user: None,
-        secret: None,
-        auth: Auth::Auto,
-        trust: Trust::System,
-        ehlo_name: Some("client.example".into()),
-        from: None,
-        identities: Vec::new(),
-        rewrite_from: RewriteFrom::Never,
-        limits: Limits { recipients: 2, connections: 1, size: None },
-        fallback: Vec::new(),
-        digest: 0,
-    }
-}
-
 /// One connection of up to four messages, whose recipients have names of their own: what each came to, in order.
-fn converse(port: u16) -> (Vec<(String, Outcome)>, bool) {
+fn converse(account: &Account) -> (Vec<(String, Outcome)>, bool) {
     let mailbox = |text: &str| Mailbox::parse(text).unwrap();
     let mut outcomes = Vec::new();
-    let opened = Session::open(&account(port), "host", &Roots::default(), &mut patience(), &mut Deaf);
+    let opened = Session::open(account, "host", &Roots::default(), &mut patience(), &mut Deaf);
     let Ok(mut session) = opened else { return (outcomes, false) };
     for message in 0..4 {
         let names: Vec<String> = (0..3).map(|n| format!("b{message}{n}@y.org")).collect();
@@ -315,16 +296,21 @@ fn converse(port: u16) -> (Vec<(String, Outcome)>, bool) {
 }
 
 #[test]
+#[allow(clippy::disallowed_methods, reason = "how long to look is asked of whoever runs the tests")]
 fn the_books_of_client_and_relay_agree_whatever_the_relay_does() {
-    let runs = std::env::vars_os().find(|(name, _)| name == "MODEL_RUNS");
-    let runs = runs.and_then(|(_, text)| text.to_str()?.parse().ok()).unwrap_or(RUNS);
+    let runs = std::env::var("MODEL_RUNS").map_or(RUNS, |runs| runs.parse().unwrap());
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
+    let account = Account {
+        endpoints: vec![Endpoint { host: "127.0.0.1".into(), port, tls: Tls::None }],
+        limits: Limits { recipients: 2, connections: 1, size: None },
+        ..account(&Identity::good(), &[])
+    };
     let (mut broken, mut clean, mut accepted) = (0, 0, 0);
     for seed in 1..=runs {
         let socket = thread::scope(|scope| {
             let relay = scope.spawn(|| Relay::serve(listener.accept().unwrap().0, seed));
-            (converse(port), relay.join().unwrap())
+            (converse(&account), relay.join().unwrap())
         });
         let ((outcomes, alive), books) = socket;
         let context = || format!("seed {seed}: {books:#?}\n{outcomes:#?}");
