@@ -14,7 +14,7 @@ use mailchute::spool::{Claim, Shape, Spool, Ticket};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
-use std::io::{self, Write};
+use std::io;
 
 struct Memory(Vec<u8>);
 

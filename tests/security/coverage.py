@@ -1,4 +1,5 @@
-"""Which lines of the program the tests reach, the program's own runs in the black-box tests counted. Needs the llvm-profdata
+"""Which lines of the program the tests reach, the program's own runs in the black-box tests counted; with --full also those
+that only an error of a system call reaches, which tests/crash/run errno injects. Needs the llvm-profdata
 and llvm-cov of rustc's LLVM: `apt-get install llvm-22` for LLVM 22."""
 
 import collections
@@ -27,7 +28,7 @@ def own_lines(path):
     return next(tests, len(lines))
 
 
-def campaign(_binary, folder, _full):
+def campaign(_binary, folder, full):
     profdata, version = tool("llvm-profdata")
     cov, _ = tool("llvm-cov")
     if not profdata or not cov:
@@ -37,8 +38,12 @@ def campaign(_binary, folder, _full):
     # Counters live in a mapped file (%c), so that a process that is killed has counted too.
     environment = {**os.environ, "CARGO_TARGET_DIR": str(target), "LLVM_PROFILE_FILE": f"{folder}/%8m%c.profraw",
                    "RUSTFLAGS": "-C instrument-coverage -C llvm-args=-runtime-counter-relocation"}
-    done = subprocess.run(["cargo", "test", "--locked", "--no-fail-fast", *os.environ.get("COVERAGE_TESTS", "").split()],
-                          cwd=ROOT, env=environment, capture_output=True, text=True, errors="replace")
+    # Counters need memory too.
+    done = subprocess.run(["cargo", "test", "--locked", "--no-fail-fast", "--", "--skip", "needs_little_memory"], cwd=ROOT,
+                          env=environment, capture_output=True, text=True, errors="replace")
+    if full:
+        subprocess.run([ROOT / "tests/crash/run", "--binary", target / "debug/mailchute", "errno"], env=environment,
+                       stdout=subprocess.DEVNULL)
     violations = re.findall(r"^test .* FAILED$", done.stdout, re.MULTILINE)
     programs = re.findall(r"\((\S*/deps/\S+)\)", done.stderr) + ["debug/mailchute"]
     programs = [str(target / program[program.index("debug/"):]) for program in programs]
