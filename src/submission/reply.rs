@@ -199,6 +199,30 @@ mod tests {
     }
 
     #[test]
+    fn what_has_come_of_an_unfinished_reply_can_be_shown() {
+        let long = "x".repeat(100);
+        let cases = [
+            ("", None),
+            ("25", Some("25")),
+            ("250-part\r\n", Some("part")),
+            ("250-part\r\n250 mo", Some("250 mo")),
+            (&long, Some(&long[..60])),
+        ];
+        for (text, expected) in cases {
+            let mut assembler = Assembler::default();
+            assert!(assembler.take(text.as_bytes()).unwrap().1.is_none());
+            assert_eq!(assembler.fragment().as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn why_it_is_no_reply_is_said() {
+        assert_eq!(read(b"HTTP/1.1 400\r\n", 9).unwrap_err().to_string(), "not an SMTP reply: \"HTTP/1.1 400\"");
+        assert_eq!(NoReply::MixedCodes.to_string(), "a reply whose lines have different codes");
+        assert_eq!(NoReply::TooLong.to_string(), "a reply without end");
+    }
+
+    #[test]
     fn octets_behind_a_reply_are_not_taken() {
         let (taken, response) = Assembler::default().take(b"220 go\r\n250 forged\r\n").unwrap();
         assert_eq!((taken, response.is_some()), (8, true));
