@@ -49,6 +49,8 @@ fn of_sender(context: &Context) -> Needs {
     // For who goes on without his caller.
     needs.write.push("/dev/null".into());
     needs.write.extend(context.log.ready_file().map(Path::to_path_buf));
+    // A new one is written beside it, and takes its place.
+    needs.keep.extend(context.config.metrics_file.as_deref().and_then(Path::parent).map(Path::to_path_buf));
     for account in accounts {
         needs.read.extend(account.secret.as_ref().and_then(Secret::file).map(Path::to_path_buf));
         needs.ports.extend(account.endpoints.iter().map(|endpoint| endpoint.port));

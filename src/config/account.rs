@@ -1,6 +1,7 @@
 //! One `[accounts.NAME]`: how to reach a relay, as whom, and which senders it takes.
 
 use super::password::{Password, Secret, SecretError};
+use super::program::Leave;
 use super::steward;
 use super::store::Store;
 use crate::mail::address::Mailbox;
@@ -34,11 +35,14 @@ pub struct Account {
 }
 
 impl Account {
-    /// Fetches the password or token now, from wherever it is; `None` when the account has none.
-    pub fn password(&self) -> Option<Result<Password, SecretError>> {
+    /// Fetches the password or token now, from wherever it is; `None` when the account has none. As
+    /// [`Secret::fetch_or_leave`] for somebody who may have to leave.
+    pub fn password(&self, leave: Option<Leave>) -> Option<Result<Password, SecretError>> {
         let secret = self.secret.as_ref()?;
-        let stewards = || secret.runs_program().then(|| steward::ask(&self.name)).flatten();
-        Some(stewards().unwrap_or_else(|| secret.fetch()))
+        Some(match steward::line().filter(|_| secret.runs_program()) {
+            Some(line) => line.ask(&self.name, leave),
+            None => secret.fetch_or_leave(leave),
+        })
     }
 
     /// Whether the relay takes this address as sender: `from`, or one of the identities.

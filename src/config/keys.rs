@@ -7,6 +7,7 @@ pub(super) const TOP: &[&str] = &[
     "domain",
     "local-recipients",
     "log-file",
+    "metrics-file",
     "sandbox",
     "accounts",
     "aliases",

@@ -10,10 +10,10 @@ use super::worker::Leash;
 use crate::cli::Listing;
 use crate::commands::context::Context;
 use crate::commands::dialogue::{Dialogue, Next, Pauses};
+use crate::commands::doctor::health;
 use crate::commands::taking::{self, Sender};
-use crate::commands::{Failed, list_queue};
+use crate::commands::{Failed, list_queue, monitor};
 use crate::config::Senders;
-use crate::diagnostic::Explain;
 use crate::exit::Exit;
 use crate::log::{Event, Happening};
 use crate::sandbox::Seen;
@@ -22,7 +22,6 @@ use crate::spool::{Place, Spool};
 use crate::system;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use std::fmt;
 use std::io::{self, PipeReader, Read, Write};
 use std::os::fd::AsFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -289,10 +288,12 @@ impl Counter<'_> {
                     ..Event::new(Happening::Queued)
                 });
                 dialogue.accepted(entry.id().as_str());
+                let spool = entry.spool().clone();
                 self.census.lock().unwrap_or_else(PoisonError::into_inner).add(peer.caller.uid);
                 // The sender must find it unlocked.
                 drop(entry);
                 bell::ring(&context.config.spool, Ring::Due);
+                monitor::count(context, &spool);
             }
             Err(failed) => {
                 if !dialogue.is_cut() {
@@ -322,35 +323,22 @@ impl Counter<'_> {
                 bell::ring(&context.config.spool, if peer.caller.uid == 0 { Ring::All } else { Ring::Due });
                 String::new()
             }
+            Question::Health => health::lines(context, peer.caller.uid),
             Question::Queue(form) => {
                 let whose = (peer.caller.uid != 0).then_some(peer.caller.uid);
                 let form = match form {
                     Form::Mailq => list_queue::Form::Mailq,
                     Form::Json => list_queue::Form::Own(Listing::Json),
+                    // Numbers and names of accounts, and nothing of anybody's mail: for whoever watches the machine.
+                    Form::State => {
+                        let state = context.spool().and_then(|spool| monitor::look(context, &spool));
+                        return state.map_or_else(|error| error.to_string(), |state| state.to_string());
+                    }
                 };
                 let mut text = Vec::new();
                 let _ = list_queue::write(context, Place::Queue, form, whose, &mut text);
                 String::from_utf8_lossy(&text).into_owned()
             }
         }
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Refusal::Busy => "too many callers, try again",
-            Refusal::Connections => "too many connections of yours, try again",
-            Refusal::Rate => "too many messages of yours in this minute, try again",
-            Refusal::Queued => "too many messages of yours wait, try again",
-        })
-    }
-}
-
-impl std::error::Error for Refusal {}
-
-impl Explain for Refusal {
-    fn exit(&self) -> Exit {
-        Exit::TempFail
     }
 }
