@@ -130,6 +130,18 @@ fn a_given_up_message_is_laid_aside_and_its_bounce_goes_out() {
 }
 
 #[test]
+fn a_run_inside_writes_the_numbers_that_others_read() {
+    let relay = Relay::start(login());
+    let sandbox = Sandbox::for_relay(&relay);
+    fs::create_dir(sandbox.path("numbers")).unwrap();
+    let file = sandbox.path("numbers/mailchute.prom");
+    let sandbox = sandbox.top(&format!("metrics-file = \"{}\"", file.display()));
+    sandbox.sendmail(["-odq", "-i", "bob@example.org"]).input(MESSAGE).silent();
+    let _ = sandbox.sendmail(["-q"]).finish().exits(0);
+    assert!(fs::read_to_string(file).unwrap().contains("mailchute_"));
+}
+
+#[test]
 fn mail_that_stays_here_is_kept_by_who_could_have_talked_to_a_relay() {
     let relay = Relay::start(login());
     let sandbox = Sandbox::for_relay(&relay).tables(
