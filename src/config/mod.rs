@@ -28,7 +28,7 @@ pub use account::{Account, Auth, Claim, Endpoint, Limits, RewriteFrom, Tls, Trus
 pub use error::{ConfigError, nearest};
 pub use keys::KEYS;
 pub use password::{Password, Secret, SecretError};
-pub use program::Program;
+pub use program::{Leave, Program};
 pub use serve::{Principal, Quota, Senders, Serve, is_socket};
 pub use store::Store;
 

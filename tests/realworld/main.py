@@ -6,12 +6,20 @@ import sys
 
 import callers
 import compat
+import doctor
 import fleet
 import git_expectations
 import lab as laboratory
 import relays
 
-PARTS = {"relays": relays.run, "fleet": fleet.run, "callers": callers.run, "compat": compat.run, "git": git_expectations.run}
+PARTS = {
+    "relays": relays.run,
+    "fleet": fleet.run,
+    "callers": callers.run,
+    "compat": compat.run,
+    "doctor": doctor.run,
+    "git": git_expectations.run,
+}
 
 
 def main():

@@ -3,7 +3,7 @@
 
 pub mod asker;
 mod folder;
-mod mx;
+pub(super) mod mx;
 mod plan;
 mod trial;
 
