@@ -358,6 +358,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_canonical_is_named() {
+        for (body, words) in
+            [("a\rb\r\n", "bare CR"), ("a\nb\r\n", "bare LF"), ("a\0b\r\n", "NUL"), ("a", "last line without end")]
+        {
+            let (_, result) = sent(|sink| wire(body.as_bytes(), 100).data(sink));
+            assert_eq!(result.unwrap_err().to_string(), format!("message damaged: {words}"));
+        }
+    }
+
+    #[test]
     fn what_lies_behind_the_body_is_not_sent() {
         let wire = Wire::new(&header(), Box::new(Faulty(Vec::new().into())), 9, false);
         let (bytes, result) = sent(|sink| wire.bdat(sink));
