@@ -11,6 +11,7 @@ pub mod editor;
 mod error;
 mod file;
 mod fragments;
+pub mod keeper;
 mod keys;
 mod netrc;
 pub mod password;

@@ -10,6 +10,7 @@ use super::Failed;
 use super::context::Context;
 use crate::cli::{Global, PasswordFrom, Setup};
 use crate::config::editor::{Editor, Entry};
+use crate::config::keeper::Keeper;
 use crate::config::{Account, Config};
 use crate::diagnostic;
 use crate::exit::Exit;
@@ -41,8 +42,10 @@ pub fn set_up(process: &Process, global: &Global, wishes: &Setup) -> Result<Exit
     }
     let session = if wishes.no_test { None } else { Some(desk.log_in()?) };
     let context = desk.context()?;
-    desk.editor.write()?;
+    let keeper = Keeper::of(process, &context.config.spool);
+    desk.editor.write(keeper)?;
     process::say(&format!("account {} is in {}\n", desk.plan.name, desk.editor.path().display()));
+    say_who_keeps(keeper);
     if let Some(session) = session {
         desk.offer_test_mail(&context, session, wishes)?;
     }
@@ -54,6 +57,13 @@ pub fn target(process: &Process, global: &Global) -> Result<PathBuf, Unanswered>
     let variable = process.variable("MAILCHUTE_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from);
     let named = global.config.clone().or(variable).or_else(|| Config::usual_file(process));
     named.ok_or_else(|| Unanswered::Unusable("this user has no home: name a file with --config".into()))
+}
+
+/// What remains to be done on a machine with a spooler, which has read the configuration when it started.
+pub fn say_who_keeps(keeper: Keeper) {
+    if let Keeper::Spooler { .. } = keeper {
+        process::say("its password is the spooler's alone: systemctl restart mailchute.service mailchute-send.service\n");
+    }
 }
 
 /// An account is never overwritten without a word.
