@@ -165,6 +165,7 @@ pub(crate) mod samples {
             secret: None,
             auth: Auth::Auto,
             trust: Trust::System,
+            certificate: None,
             ehlo_name: None,
             from: from.map(|from| Mailbox::parse(from).unwrap()),
             identities: identities.iter().map(|identity| identity.to_string()).collect(),

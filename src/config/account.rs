@@ -1,5 +1,6 @@
 //! One `[accounts.NAME]`: how to reach a relay, as whom, and which senders it takes.
 
+use super::client_certificate::ClientCertificate;
 use super::password::Secret;
 use crate::mail::address::Mailbox;
 use std::path::PathBuf;
@@ -17,6 +18,8 @@ pub struct Account {
     pub secret: Option<Secret>,
     pub auth: Auth,
     pub trust: Trust,
+    /// What this host shows to a relay that wants to see a certificate of it.
+    pub certificate: Option<ClientCertificate>,
     /// The name to say in EHLO; `None` is the host's own.
     pub ehlo_name: Option<String>,
     pub from: Option<Mailbox>,
@@ -30,6 +33,11 @@ pub struct Account {
 }
 
 impl Account {
+    /// The name to log in with; empty where the certificate alone says it, `None` is no AUTH.
+    pub fn login(&self) -> Option<&str> {
+        self.user.as_deref().or_else(|| self.auth.is_external().then_some(""))
+    }
+
     /// Whether the relay takes this address as sender: `from`, or one of the identities.
     pub fn may_send_as(&self, sender: &Mailbox) -> bool {
         self.claim(sender).is_some()
@@ -91,6 +99,13 @@ pub enum Auth {
     Auto,
     /// This one or none, upper case.
     Mechanism(String),
+}
+
+impl Auth {
+    /// Whether the client certificate is what logs in.
+    pub fn is_external(&self) -> bool {
+        matches!(self, Auth::Mechanism(name) if name == "EXTERNAL")
+    }
 }
 
 /// What makes a relay's certificate good.

@@ -4,6 +4,7 @@
 pub mod account;
 mod account_table;
 pub mod aliases;
+mod client_certificate;
 mod connection_keys;
 mod document;
 mod duration;
@@ -23,6 +24,7 @@ mod secret_keys;
 mod serve;
 
 pub use account::{Account, Auth, Claim, Endpoint, Limits, RewriteFrom, Tls, Trust};
+pub use client_certificate::ClientCertificate;
 pub use error::{ConfigError, nearest};
 pub use keys::KEYS;
 pub use password::{Password, Secret, SecretError};

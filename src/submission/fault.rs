@@ -38,6 +38,8 @@ pub enum Fault {
     Handshake(String),
     /// The certificate is not good: why, and what to do.
     Certificate(String, Option<String>),
+    /// The certificate that we show, or should: what is wrong, and what to do.
+    OwnCertificate(String, Option<String>),
     /// No trust anchors to verify with.
     Roots(String),
     /// A command would hold an octet that none may hold.
@@ -65,7 +67,7 @@ impl Fault {
             Fault::NotTls => "what answers does not speak TLS".into(),
             Fault::Tls(words) => format!("the TLS connection broke: {words}"),
             Fault::Handshake(words) => format!("no TLS connection: {words}"),
-            Fault::Certificate(words, _) => words.clone(),
+            Fault::Certificate(words, _) | Fault::OwnCertificate(words, _) => words.clone(),
             Fault::Roots(words) => words.clone(),
             Fault::Unsendable => "a control character in an address or parameter".into(),
             Fault::Message(words) => format!("the message cannot be read: {words}"),
@@ -94,7 +96,7 @@ impl Fault {
                     .into(),
             ),
             Fault::NotTls => Some(format!("port {} may want tls = \"starttls\"", endpoint.port)),
-            Fault::Certificate(_, hint) => hint.clone(),
+            Fault::Certificate(_, hint) | Fault::OwnCertificate(_, hint) => hint.clone(),
             Fault::Roots(_) => Some("install the package ca-certificates, or name a file with tls-ca-file".into()),
             _ => None,
         }
@@ -108,6 +110,7 @@ impl Fault {
             | Fault::NotTls
             | Fault::Handshake(_)
             | Fault::Certificate(..)
+            | Fault::OwnCertificate(..)
             | Fault::Roots(_)
             | Fault::Unsendable => true,
             Fault::NoSuchHost
@@ -129,7 +132,12 @@ impl Fault {
     pub fn tries_next(&self) -> bool {
         !matches!(
             self,
-            Fault::Injected | Fault::Certificate(..) | Fault::Roots(_) | Fault::Unsendable | Fault::Message(_)
+            Fault::Injected
+                | Fault::Certificate(..)
+                | Fault::OwnCertificate(..)
+                | Fault::Roots(_)
+                | Fault::Unsendable
+                | Fault::Message(_)
         )
     }
 

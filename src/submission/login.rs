@@ -130,6 +130,8 @@ impl Opening<'_> {
         let mut flight = Flight::default();
         let lead = format!("AUTH {} ", mechanism.name());
         match exchange.first(LINE - lead.len() - 2) {
+            // RFC 4954 section 4: how nothing is written.
+            Some(first) if first.is_empty() => flight.command(&format!("{lead}=\r\n")),
             Some(first) => said(&mut flight, &lead, &first, dialogue),
             None => flight.command(&format!("{}\r\n", lead.trim_end())),
         }

@@ -6,6 +6,7 @@
 //!    | opening     one endpoint: connect, TLS, EHLO, AUTH
 //!    | connect     name to addresses, addresses raced, errors told apart
 //!    | tls         roots, verification, certificate faults in words (certificate reads the names)
+//!    |             client_certificate is what we show ourselves
 //!    | login       AUTH; sasl has the mechanisms (scram, md5)
 //! probe        one address looked at, and a sender tried: for those who diagnose
 //! transaction  submit: outcomes per recipient
@@ -23,6 +24,7 @@
 mod capabilities;
 mod certificate;
 pub mod classify;
+mod client_certificate;
 mod command;
 mod connect;
 mod dialogue;

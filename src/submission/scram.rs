@@ -103,8 +103,10 @@ impl Scram {
         let nonce = nonce.ok_or("a challenge with a foreign nonce")?;
         let salt = field("s=").and_then(|salt| STANDARD.decode(salt).ok()).ok_or("a challenge without salt")?;
         let rounds = field("i=").and_then(|rounds| rounds.parse().ok()).ok_or("a challenge without rounds")?;
-        let rounds = NonZeroU32::new(rounds).filter(|rounds| rounds.get() <= ROUNDS);
-        let rounds = rounds.ok_or("a challenge with too many rounds")?;
+        let rounds = NonZeroU32::new(rounds).ok_or("a challenge without rounds")?;
+        if rounds.get() > ROUNDS {
+            return Err("a challenge with too many rounds");
+        }
 
         let mut bound = self.header().as_bytes().to_vec();
         if let Binding::Exporter(material) = &self.binding {

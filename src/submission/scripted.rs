@@ -215,6 +215,7 @@ pub fn account(identity: &Identity, endpoints: &[(&Relay, Tls)]) -> Account {
         secret: None,
         auth: Auth::Auto,
         trust: Trust::File(identity.authority.path().to_owned()),
+        certificate: None,
         ehlo_name: Some("client.example".into()),
         from: None,
         identities: Vec::new(),

@@ -44,12 +44,12 @@ fn log_in(context: &Context, account: &Account, survey: &Survey) -> Vec<Check> {
     let mut patience = Patience { step: LOGIN / 2, overall: Some(Instant::now() + LOGIN), foreground: None };
     let mut watcher = Watcher::new(context.global.verbose);
     let opened = Session::open(&account, &context.process.host, &context.roots, &mut patience, &mut watcher);
-    let user = account.user.as_deref().unwrap_or("nobody");
+    let user = account.login().map(|user| if user.is_empty() { "the certificate" } else { user });
     let mut session = match opened {
         Ok(session) => session,
-        Err(trouble) => return vec![refused_login(user, &trouble)],
+        Err(trouble) => return vec![refused_login(user.unwrap_or("nobody"), &trouble)],
     };
-    let mut checks = vec![match &account.user {
+    let mut checks = vec![match user {
         Some(user) => Check::good(Group::Login, user, format!("accepted by {}", session.relay())),
         None => Check::good(Group::Login, "", "none configured, none needed"),
     }];
