@@ -22,6 +22,7 @@ pub mod provenance;
 mod reader;
 mod secret_keys;
 mod serve;
+pub mod url;
 
 pub use account::{Account, Auth, Claim, Endpoint, Limits, RewriteFrom, Tls, Trust};
 pub use client_certificate::ClientCertificate;
@@ -30,6 +31,7 @@ pub use keys::KEYS;
 pub use password::{Password, Secret, SecretError};
 pub use program::Program;
 pub use serve::{Principal, Quota, Senders, Serve, is_socket};
+pub use url::Url;
 
 use crate::mail::address::Addressee;
 use crate::process::Process;

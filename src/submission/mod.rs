@@ -8,6 +8,7 @@
 //!    | tls         roots, verification, certificate faults in words (certificate reads the names)
 //!    |             client_certificate is what we show ourselves
 //!    | login       AUTH; sasl has the mechanisms (scram, md5)
+//! line         a connection to a server that is no relay, for the room http
 //! probe        one address looked at, and a sender tried: for those who diagnose
 //! transaction  submit: outcomes per recipient
 //!    | offer       MAIL and RCPT as this relay takes them
@@ -30,6 +31,7 @@ mod connect;
 mod dialogue;
 mod fault;
 mod handover;
+mod line;
 mod login;
 mod md5;
 mod offer;
@@ -49,6 +51,8 @@ mod scripted;
 
 pub use capabilities::Capabilities;
 pub use certificate::Facts;
+pub use fault::Fault;
+pub use line::Line;
 pub use patience::Patience;
 pub use probe::{Knock, Probe, Symptom};
 pub use session::Session;

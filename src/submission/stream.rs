@@ -13,6 +13,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::AsFd;
 use std::time::Instant;
+use zeroize::Zeroize;
 
 /// Octets taken in without being asked for while we write; beyond it the peer is no SMTP server.
 const UNREAD: usize = 256 * 1024;
@@ -146,6 +147,12 @@ impl Stream {
     /// Forgets the first `count` octets of the inbox.
     pub fn consume(&mut self, count: usize) {
         self.inbox.drain(..count);
+    }
+
+    /// Moves what has come in, and leaves no copy of it.
+    pub fn drain_into(&mut self, octets: &mut Vec<u8>) {
+        octets.extend_from_slice(&self.inbox);
+        self.inbox.zeroize();
     }
 
     /// Whether nothing has come in that was not asked for. Does not wait. The peer's end of the connection is no
