@@ -26,6 +26,7 @@ pub mod url;
 
 pub use account::{Account, Auth, Claim, Endpoint, Limits, RewriteFrom, Tls, Trust};
 pub use client_certificate::ClientCertificate;
+pub use connection_keys::is_host_name;
 pub use error::{ConfigError, nearest};
 pub use keys::KEYS;
 pub use password::{Password, Secret, SecretError};
