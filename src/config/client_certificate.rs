@@ -17,12 +17,18 @@ pub struct ClientCertificate {
     pub key: PathBuf,
 }
 
+/// Both files as they are.
+pub struct Pem {
+    pub certificate: Zeroizing<Vec<u8>>,
+    pub key: Zeroizing<Vec<u8>>,
+}
+
 impl ClientCertificate {
-    /// Reads both, certificate first; the key's file must be the caller's or root's and closed to all others.
-    pub fn read(&self) -> Result<(Zeroizing<Vec<u8>>, Zeroizing<Vec<u8>>), SecretError> {
+    /// Reads both; the key's file must be the caller's or root's and closed to all others.
+    pub fn read(&self) -> Result<Pem, SecretError> {
         let certificate = read("tls-cert-file", &self.certificate, |_| Ok(()))?;
         let key = read("tls-key-file", &self.key, |file| check_private("tls-key-file", &self.key, file))?;
-        Ok((certificate, key))
+        Ok(Pem { certificate, key })
     }
 
     /// When either last changed. For [`super::Account::digest`].

@@ -25,23 +25,22 @@ const ABOUT_US: [AlertDescription; 8] = [
 
 /// Reads chain and key. Whether one belongs to the other is seen when both are given to TLS.
 pub fn load(shown: &ClientCertificate) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Fault> {
-    let (certificates, key) =
-        shown.read().map_err(|error| Fault::OwnCertificate(error.cause.clone(), error.hints().pop()))?;
-    let chain: Result<Vec<CertificateDer>, pem::Error> = CertificateDer::pem_slice_iter(&certificates).collect();
+    let pem = shown.read().map_err(|error| Fault::OwnCertificate(error.cause.clone(), error.hints().pop()))?;
+    let chain: Result<Vec<CertificateDer>, pem::Error> = CertificateDer::pem_slice_iter(&pem.certificate).collect();
     let chain = chain.ok().filter(|chain| !chain.is_empty()).ok_or_else(|| {
         unusable(
             "tls-cert-file",
             &shown.certificate,
             "no certificate in PEM form",
-            "openssl x509 -inform der turns DER",
+            "openssl x509 -inform der prints one in DER form as PEM",
         )
     })?;
-    let key = PrivateKeyDer::from_pem_slice(&key).map_err(|_| {
+    let key = PrivateKeyDer::from_pem_slice(&pem.key).map_err(|_| {
         unusable(
             "tls-key-file",
             &shown.key,
             "no private key in PEM form that is not encrypted",
-            "openssl pkey takes the passphrase away",
+            "openssl pkey prints it without its passphrase",
         )
     })?;
     Ok((chain, key))
