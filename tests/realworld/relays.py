@@ -5,6 +5,7 @@ import re
 import time
 from pathlib import Path
 
+import discovery
 import logins
 from lab import ADDRESSES, port_is_open, shown, wait_until
 
@@ -79,7 +80,7 @@ class Postfix(Relay):
     def configure(self):
         self.view.write("/etc/postfix/main.cf", self.fill("postfix-main.cf"))
         self.view.write("/etc/postfix/master.cf", self.fill("postfix-master.cf"))
-        self.view.write("/etc/postfix/mailboxes", "".join(f"{name}@example.test {name}/\n" for name in "abc"))
+        self.view.write("/etc/postfix/mailboxes", "".join(f"{name}@example.test {name}/\n" for name in "abc") + "alice@corp.example.net a/\n")
         self.view.write("/etc/dovecot/dovecot.conf", self.fill("dovecot.conf"))
         self.view.write("/etc/dovecot/users", "".join(f"{user}:{{PLAIN}}{PASSWORD}\n" for user in ("alice@example.test", "bob@example.test")))
         self.view.call(["install", "-d", "-o", "tester", "-g", "tester", "/var/mail/relay"])
@@ -112,6 +113,7 @@ class Cyrus(Postfix):
     def check_by(self, method):
         """Takes effect with the next connection: each smtpd reads it when it starts."""
         ways = {"saslauthd": "pwcheck_method: saslauthd\nmech_list: PLAIN LOGIN\n", "auxprop": "pwcheck_method: auxprop\nauxprop_plugin: sasldb\nmech_list: PLAIN LOGIN CRAM-MD5 SCRAM-SHA-1 SCRAM-SHA-256\n"}
+        self.name = f"cyrus {method}"
         self.view.write("/etc/postfix/sasl/smtpd.conf", ways[method])
         self.view.call(["postfix", "reload"])
 
@@ -186,6 +188,7 @@ def run(lab, report):
         if root == "postfix":
             logins.strongest(report, sender, relay, "SCRAM-SHA-256")
             logins.passwords(report, sender, relay, ["PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256"])
+            discovery.run(lab, report, sender, relay, PASSWORD)
             logins.certificates(report, sender, relay, shown, "Trusted TLS connection established from")
             large(report, sender, relay)
         else:
