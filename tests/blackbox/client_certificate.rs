@@ -121,6 +121,10 @@ fn who_controls_only_the_arguments_shows_no_other_certificate() {
 #[test]
 fn doctor_shows_the_key_and_its_mode() {
     let relay = Relay::start(Script::implicit().client_auth(ClientAuth::Required));
+    let external = Script::implicit().login("", "-").mechanisms("EXTERNAL").client_auth(ClientAuth::Asked);
+    let other = Relay::start(external);
+    let said = world(&other, &format!("{SHOWN}auth = \"external\"\n")).mailchute(["doctor"]).finish().stdout;
+    assert!(said.contains("login: the certificate: accepted by localhost"), "{said}");
     let said = world(&relay, SHOWN).mailchute(["doctor"]).finish().stdout;
     for words in ["tls-cert-file: ", "tls-key-file: ", "client.key (mode 0600)", "accepted"] {
         assert!(said.contains(words), "{words}: {said}");

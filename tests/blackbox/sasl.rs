@@ -116,14 +116,15 @@ fn what_binds_to_the_channel_can_be_insisted_on() {
 }
 
 #[test]
-fn rounds_without_end_are_not_worked_through() {
-    for (rounds, words) in [(1_000_001, "too many rounds"), (u32::MAX, "too many rounds"), (0, "without rounds")] {
+fn rounds_without_end_are_not_worked_through_and_too_few_show_too_much() {
+    let (many, few) = ("too many rounds", "fewer than 4096 rounds");
+    for (rounds, words) in [(1_000_001, many), (u32::MAX, many), (0, few), (1, few), (4095, few)] {
         let relay = Relay::start(relay("SCRAM-SHA-256 PLAIN").rounds(rounds));
         let said = is_held(&Sandbox::for_relay(&relay), &relay);
         assert!(said.contains(words), "{rounds}: {said}");
         assert_eq!(tried(&relay), []);
     }
-    for rounds in [1, 100_000] {
+    for rounds in [4096, 100_000] {
         let relay = Relay::start(relay("SCRAM-SHA-256").rounds(rounds));
         Sandbox::for_relay(&relay).sendmail(["-i", "bob@example.org"]).input(MESSAGE).silent();
         assert_eq!(relay.messages().len(), 1, "{rounds}");

@@ -74,7 +74,9 @@ pub fn look_up(address: &Mailbox, sources: &Sources, asker: Asker) -> Result<Kno
     {
         return Ok(Known::Offer(offer));
     }
-    if let Some((offer, source)) = in_dns(domain, sources.resolver)
+    // Without a person it would not be believed, so it is not waited for.
+    if asker == Asker::Person
+        && let Some((offer, source)) = in_dns(domain, sources.resolver)
         && accepted(&offer, &source, domain, asker)?
     {
         return Ok(Known::Offer(offer));

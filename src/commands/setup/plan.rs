@@ -264,6 +264,28 @@ mod tests {
     }
 
     #[test]
+    fn what_a_domain_says_of_itself_is_enough() {
+        let page = "<clientConfig><outgoingServer type=\"smtp\"><hostname>mail.hoster.example.net</hostname>\
+                    <port>4465</port><socketType>SSL</socketType><username>%EMAILLOCALPART%</username>\
+                    <authentication>password-cleartext</authentication></outgoingServer></clientConfig>";
+        let resolver = Resolver { servers: Vec::new() };
+        let fetch =
+            |url: &str| url.starts_with("https://autoconfig.corp.example.org/").then(|| page.as_bytes().to_vec());
+        let sources = Sources { fetch: &fetch, resolver: &resolver };
+        let editor = Editor::open(Path::new("/no/such.toml")).unwrap();
+        let made = Plan::make(&wishes("me@corp.example.org"), None, Asker::Nobody, &editor, &sources).unwrap();
+        let wanted = [
+            Entry::text("host", "mail.hoster.example.net"),
+            Entry::number("port", 4465),
+            Entry::text("tls", "implicit"),
+            Entry::text("user", "me"),
+            Entry::text("password-command", "pass x"),
+            Entry::text("from", "me@corp.example.org"),
+        ];
+        assert_eq!((made.name.as_str(), made.entries().as_slice()), ("corp", wanted.as_slice()));
+    }
+
+    #[test]
     fn what_cannot_be_is_said() {
         let gmial = Setup { provider: Some("gmial".into()), ..wishes("me@x.test") };
         assert_eq!(plan(gmial).err().unwrap(), "no provider is called \"gmial\"");
