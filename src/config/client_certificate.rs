@@ -60,7 +60,7 @@ pub(super) fn keys(
         if origin == Origin::Named && leads_away {
             return Err(section.error(key, text.at, "leads out of the folder of a file given with -C"));
         }
-        Ok(around.resolve(section.source.file, text.value))
+        Ok(around.resolve(section.source.file_at(text.at), text.value))
     };
     match (section.string("tls-cert-file")?, section.string("tls-key-file")?) {
         (None, None) => Ok(None),

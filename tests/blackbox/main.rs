@@ -8,9 +8,11 @@
 )]
 
 mod client_certificate;
+mod delivery;
 mod doctor;
 mod envelope;
 mod errors;
+mod fragments;
 mod gmail;
 mod hygiene;
 mod imports;
