@@ -32,7 +32,7 @@ pub use connection_keys::is_host_name;
 pub use error::{ConfigError, nearest};
 pub use keys::KEYS;
 pub use password::{Password, Secret, SecretError};
-pub use program::Program;
+pub use program::{Leave, Program};
 pub use serve::{Principal, Quota, Senders, Serve, is_socket};
 pub use store::Store;
 pub use url::Url;

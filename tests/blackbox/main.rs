@@ -30,4 +30,5 @@ mod servers;
 mod setup;
 mod support;
 mod support_tests;
+mod tls;
 mod trust;

@@ -6,11 +6,12 @@ import sys
 
 import callers
 import compat
+import doctor
 import git_expectations
 import lab as laboratory
 import relays
 
-PARTS = {"relays": relays.run, "callers": callers.run, "compat": compat.run, "git": git_expectations.run}
+PARTS = {"relays": relays.run, "callers": callers.run, "compat": compat.run, "doctor": doctor.run, "git": git_expectations.run}
 
 
 def main():

@@ -11,6 +11,7 @@ use super::ward::Ward;
 use crate::cli::{Global, Listing, Role};
 use crate::commands::context::Context;
 use crate::commands::dialogue::{Dialogue, Next, Pauses};
+use crate::commands::doctor::health;
 use crate::commands::taking::{self, Sender};
 use crate::commands::{Failed, list_queue};
 use crate::config::Senders;
@@ -342,6 +343,7 @@ impl<'a> Counter<'a> {
                 bell::ring(&context.config.spool, if peer.caller.uid == 0 { Ring::All } else { Ring::Due });
                 String::new()
             }
+            Question::Health => health::lines(context, peer.caller.uid),
             Question::Queue(form) => {
                 let whose = (peer.caller.uid != 0).then_some(peer.caller.uid);
                 let form = match form {

@@ -59,7 +59,7 @@ fn is_named(host: &str) -> bool {
     !host.trim_end_matches('.').is_empty()
 }
 
-fn name_servers(resolv: &str) -> Vec<IpAddr> {
+pub fn name_servers(resolv: &str) -> Vec<IpAddr> {
     let addresses = resolv.lines().filter_map(|line| line.trim().strip_prefix("nameserver"));
     addresses.filter_map(|address| address.trim().parse().ok()).collect()
 }

@@ -3,7 +3,7 @@
 
 pub mod asker;
 mod autoconfig;
-mod dns;
+pub(super) mod dns;
 mod facts;
 mod lookup;
 mod plan;

@@ -1,6 +1,7 @@
 //! The machine's spooler: mail of users without an account, by the kernel's word of who they are; what a killed client,
 //! a killed spooler and a greedy user leave behind.
 
+mod health;
 mod processes;
 mod users;
 
