@@ -33,7 +33,7 @@ _mailchute() {
         =) ;;
         -*) before=$word ;;
         *)
-            case ' -a --account -C --config -B -b -e -F -f -N -O -o -R -r -V --user --root --older-than --provider --host --port --password-command --token-command ' in
+            case ' -a --account -C --config -B -b -e -F -f -N -O -o -R -r -V --warn-age --crit-age --warn-queued --crit-queued --user --maildir --root --older-than --provider --host --port --password-command --token-command ' in
             *" ${before:-none} "*) ;;
             *) said+="$word " ;;
             esac
@@ -45,7 +45,7 @@ _mailchute() {
     case $before in
     -a | --account) _mailchute_words "$(_mailchute_accounts)"; return ;;
     -C | --config) _mailchute_files; return ;;
-    -B | -b | -e | -F | -f | -N | -O | -o | -R | -r | -V | --user | --root | --older-than) :; return ;;
+    -B | -b | -e | -F | -f | -N | -O | -o | -R | -r | -V | --warn-age | --crit-age | --warn-queued | --crit-queued | --user | --maildir | --root | --older-than) :; return ;;
     --provider) _mailchute_words "$(_mailchute_providers)"; return ;;
     --host) _mailchute_generate -A hostname; return ;;
     --port) _mailchute_words '587 465'; return ;;
@@ -60,6 +60,7 @@ _mailchute() {
     'queue list '*) options='--json' ;;
     'queue show '*) options=''
         [[ $current == -* ]] || { _mailchute_words "$(_mailchute_entries queue list)"; return; } ;;
+    'queue metrics '*) options='' ;;
     'queue flush '*) options='--due' ;;
     'queue retry '*) options=''
         [[ $current == -* ]] || { _mailchute_words "$(_mailchute_entries queue list)"; return; } ;;
@@ -70,16 +71,17 @@ _mailchute() {
     'queue remove '*) options='--all --older-than'
         [[ $current == -* ]] || { _mailchute_words "$(_mailchute_entries queue list)"; return; } ;;
     'queue dead ') options='--json' words='list retry remove' ;;
-    'help ') options='' words='queue setup import doctor providers serve help' ;;
-    'queue ') options='--json' words='list show flush retry hold release remove dead' ;;
-    'setup '*) options='--provider --host --port --user --password-stdin --password-command --token-command --root --default --replace --test-mail --no-test' ;;
+    'help ') options='' words='queue setup import doctor health providers serve help' ;;
+    'queue ') options='--json' words='list show metrics flush retry hold release remove dead' ;;
+    'setup '*) options='--provider --host --port --user --password-stdin --password-command --token-command --maildir --root --default --replace --test-mail --no-test' ;;
     'import '*) options='--write --replace'
         if [ "$said" = 'import ' ]; then words='msmtp ssmtp nullmailer dma postfix git'; else [[ $current == -* ]] || { _mailchute_files; return; }; fi ;;
     'doctor '*) options='--json' ;;
+    'health '*) options='--warn-age --crit-age --warn-queued --crit-queued' ;;
     'providers '*) options=''
         [[ $current == -* ]] || { _mailchute_words "$(_mailchute_providers)"; return; } ;;
     'serve '*) options='--accept --send' ;;
-    '') options='-B -b -e -F -f -G -I -i -N -n -O -o -q -R -r -t -V --version' words='queue setup import doctor providers serve help' ;;
+    '') options='-B -b -e -F -f -G -I -i -N -n -O -o -q -R -r -t -V --version' words='queue setup import doctor health providers serve help' ;;
     esac
     [[ $current != -* ]] || words="$options -a --account -C --config -v --help"
     _mailchute_words "$words"

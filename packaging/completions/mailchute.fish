@@ -11,7 +11,7 @@ function __mailchute_said
             case '-*'
                 set before $word
             case '*'
-                contains -- "$before" -a --account -C --config -B -b -e -F -f -N -O -o -R -r -V --user --root --older-than --provider --host --port --password-command --token-command
+                contains -- "$before" -a --account -C --config -B -b -e -F -f -N -O -o -R -r -V --warn-age --crit-age --warn-queued --crit-queued --user --maildir --root --older-than --provider --host --port --password-command --token-command
                 or set -a said $word
                 set before
         end
@@ -55,10 +55,11 @@ complete -c mailchute -s C -l config -r -F -d 'read this configuration file and 
 complete -c mailchute -s v -d 'show the dialogue, submit in the foreground'
 complete -c mailchute -l help -d 'show a summary'
 
-complete -c mailchute -n '__mailchute_at' -a queue -d 'list, show, flush, retry, hold, release, remove, dead'
+complete -c mailchute -n '__mailchute_at' -a queue -d 'list, show, metrics, flush, retry, hold, release, remove, dead'
 complete -c mailchute -n '__mailchute_at' -a setup -d 'set up an account and try it'
 complete -c mailchute -n '__mailchute_at' -a import -d 'take over the accounts of another program'
 complete -c mailchute -n '__mailchute_at' -a doctor -d 'find out why mail does not go, without sending any'
+complete -c mailchute -n '__mailchute_at' -a health -d 'say in one line how the queue stands, for monitoring'
 complete -c mailchute -n '__mailchute_at' -a providers -d 'list the providers known, or show one'
 complete -c mailchute -n '__mailchute_at' -a serve -d 'take mail of local users and send it; or do one of the two'
 complete -c mailchute -n '__mailchute_at' -a help -d 'show the help of a command, or of sendmail'
@@ -86,6 +87,11 @@ complete -c mailchute -n '__mailchute_behind serve' -l send -d 'only send it'
 
 complete -c mailchute -n '__mailchute_behind providers' -a '(__mailchute_providers)'
 
+complete -c mailchute -n '__mailchute_behind health' -l warn-age -x -d 'warn when a message waits for so long; 1h'
+complete -c mailchute -n '__mailchute_behind health' -l crit-age -x -d 'critical when a message waits for so long; 1d'
+complete -c mailchute -n '__mailchute_behind health' -l warn-queued -x -d 'warn when so many messages wait'
+complete -c mailchute -n '__mailchute_behind health' -l crit-queued -x -d 'critical when so many messages wait'
+
 complete -c mailchute -n '__mailchute_behind doctor' -l json -d 'for programs'
 
 complete -c mailchute -n '__mailchute_at import' -a 'msmtp ssmtp nullmailer dma postfix git'
@@ -100,6 +106,7 @@ complete -c mailchute -n '__mailchute_behind setup' -l user -x -d 'log in with t
 complete -c mailchute -n '__mailchute_behind setup' -l password-stdin -d 'read the password from standard input'
 complete -c mailchute -n '__mailchute_behind setup' -l password-command -x -a '(__fish_complete_command)' -d 'keep no password, but the program that prints it'
 complete -c mailchute -n '__mailchute_behind setup' -l token-command -x -a '(__fish_complete_command)' -d 'the program that prints an OAuth 2 access token'
+complete -c mailchute -n '__mailchute_behind setup' -l maildir -x -d 'keep mail in this folder of yours, and send none'
 complete -c mailchute -n '__mailchute_behind setup' -l root -x -d 'who gets mail for root; else the address'
 complete -c mailchute -n '__mailchute_behind setup' -l default -d 'make it the default account'
 complete -c mailchute -n '__mailchute_behind setup' -l replace -d 'replace the account of that name'
@@ -108,6 +115,7 @@ complete -c mailchute -n '__mailchute_behind setup' -l no-test -d 'write it with
 
 complete -c mailchute -n '__mailchute_at queue' -a list -d 'list what waits'
 complete -c mailchute -n '__mailchute_at queue' -a show -d 'show an entry: envelope, attempts, header'
+complete -c mailchute -n '__mailchute_at queue' -a metrics -d 'write the numbers that Prometheus reads'
 complete -c mailchute -n '__mailchute_at queue' -a flush -d 'try everything now, as sendmail -q does; or what is due'
 complete -c mailchute -n '__mailchute_at queue' -a retry -d 'try these entries now'
 complete -c mailchute -n '__mailchute_at queue' -a hold -d 'keep these entries from being tried'
@@ -116,10 +124,11 @@ complete -c mailchute -n '__mailchute_at queue' -a remove -d 'remove entries wit
 complete -c mailchute -n '__mailchute_at queue' -a dead -d 'list, retry, remove'
 complete -c mailchute -n '__mailchute_at queue' -l json -d 'for programs'
 
-complete -c mailchute -n '__mailchute_at help' -a queue -d 'list, show, flush, retry, hold, release, remove, dead'
+complete -c mailchute -n '__mailchute_at help' -a queue -d 'list, show, metrics, flush, retry, hold, release, remove, dead'
 complete -c mailchute -n '__mailchute_at help' -a setup -d 'set up an account and try it'
 complete -c mailchute -n '__mailchute_at help' -a import -d 'take over the accounts of another program'
 complete -c mailchute -n '__mailchute_at help' -a doctor -d 'find out why mail does not go, without sending any'
+complete -c mailchute -n '__mailchute_at help' -a health -d 'say in one line how the queue stands, for monitoring'
 complete -c mailchute -n '__mailchute_at help' -a providers -d 'list the providers known, or show one'
 complete -c mailchute -n '__mailchute_at help' -a serve -d 'take mail of local users and send it; or do one of the two'
 complete -c mailchute -n '__mailchute_at help' -a help -d 'show the help of a command, or of sendmail'

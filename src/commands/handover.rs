@@ -17,6 +17,7 @@ use crate::mail::address::Addressee;
 use crate::mail::header::Header;
 use crate::mail::message::Body;
 use crate::process;
+use crate::queue::condition::Condition;
 use crate::server::{Forward, Transaction, Wishes};
 use crate::system;
 use call::{Call, Reply, Trouble};
@@ -132,6 +133,16 @@ pub fn list(spooler: &Spooler, form: Form) -> Result<Exit, Failed> {
     reply.lines.pop();
     process::say(&reply.lines.iter().map(|line| format!("{line}\n")).collect::<String>());
     Ok(Exit::Ok)
+}
+
+/// How the queue of all users stands.
+///
+/// # Errors
+/// The spooler does not say.
+pub fn condition(spooler: &Spooler) -> Result<Condition, Failed> {
+    let reply = spooler.insist(|call| call.ask("XQUEUE STATE\r\n")?.good())?;
+    let told = reply.lines.first().and_then(|line| Condition::parse(line));
+    told.ok_or_else(|| Unmet::Declined(spooler.socket.clone(), reply).into())
 }
 
 /// Asks that what waits is tried now.

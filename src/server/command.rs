@@ -112,7 +112,8 @@ pub(super) fn parse(line: &[u8], max_size: Option<u64>) -> Result<Command, Refus
         "XQUEUE" => match arguments {
             "" => Ok(Command::Queue(Form::Mailq)),
             form if form.eq_ignore_ascii_case("JSON") => Ok(Command::Queue(Form::Json)),
-            _ => Err(Refusal::arguments("syntax: XQUEUE [JSON]")),
+            form if form.eq_ignore_ascii_case("STATE") => Ok(Command::Queue(Form::State)),
+            _ => Err(Refusal::arguments("syntax: XQUEUE [JSON | STATE]")),
         },
         _ => Err(Refusal::unknown()),
     }

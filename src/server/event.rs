@@ -42,6 +42,8 @@ pub enum Question {
 pub enum Form {
     Mailq,
     Json,
+    /// How the queue of all users stands, in one line of numbers.
+    State,
 }
 
 /// What the driver has to do.

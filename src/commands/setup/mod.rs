@@ -5,6 +5,7 @@ pub mod asker;
 mod autoconfig;
 pub(super) mod dns;
 mod facts;
+mod folder;
 mod lookup;
 mod plan;
 mod trial;
@@ -31,6 +32,9 @@ use std::path::PathBuf;
 /// Something is missing and nobody is there to ask, the login fails, the file cannot be written. Nothing is written
 /// then, but when it is the test mail that fails.
 pub fn set_up(process: &Process, global: &Global, wishes: &Setup) -> Result<Exit, Failed> {
+    if let Some(folder) = &wishes.maildir {
+        return folder::set_up(process, global, wishes, folder);
+    }
     let mut editor = Editor::open(&target(process, global)?)?;
     let asker = Asker::new(wishes.password == PasswordFrom::Stdin);
     let roots = Roots { ssl_cert_file: process.variable("SSL_CERT_FILE").map(PathBuf::from) };

@@ -216,6 +216,7 @@ fn our_own_words_are_understood_only_where_our_own_client_speaks() {
     for (line, question, elsewhere) in [
         ("XQUEUE", Question::Queue(Form::Mailq), "500 5.5.2"),
         ("xqueue json", Question::Queue(Form::Json), "500 5.5.2"),
+        ("XQUEUE STATE", Question::Queue(Form::State), "500 5.5.2"),
         ("ETRN @h", Question::Flush, "458 4.3.0"),
         ("XHEALTH", Question::Health, "500 5.5.2"),
     ] {
