@@ -120,6 +120,30 @@ fn from_nothing_to_a_delivered_test_mail_in_under_ten_lines() {
 }
 
 #[test]
+fn the_readme_shows_what_is_shown() {
+    let readme = fs::read_to_string("README.md").unwrap();
+    let screen = readme.split("```text\n$ mailchute setup\n").nth(1).unwrap().split("```").next().unwrap();
+    let relay = Relay::start(Script::implicit().login("someone@gmail.com", "abcdefghijklmnop"));
+    let sandbox = Sandbox::empty();
+    let port = relay.port().to_string();
+    // Gmail as the preset knows it, but for the network.
+    let terminal = Terminal::start(&sandbox, &["setup", "--provider", "gmail", "--host", "localhost", "--port", &port]);
+    let (status, shown) = terminal
+        .answer("Address to send from: ", "someone@gmail.com")
+        .answer("App password (not shown): ", "abcd efgh ijkl mnop")
+        .answer("Mail for root goes to [someone@gmail.com]: ", "")
+        .answer("[Y/n]: ", "")
+        .end();
+    assert_eq!(status, 0, "{shown}");
+    let shown = shown
+        .replace(&format!("localhost[127.0.0.1]:{port}"), "smtp.gmail.com[142.250.1.108]:587")
+        .replace(sandbox.path("home").to_str().unwrap(), "/home/someone")
+        .replace("250 2.0.0 ok, message 1", "250 2.0.0 OK")
+        .replace(": \n", ":\n");
+    assert_eq!(shown, screen);
+}
+
+#[test]
 fn a_refused_password_may_be_typed_again_and_nothing_is_written_before_it_is_right() {
     let relay = relay();
     let sandbox = Sandbox::empty();

@@ -2,8 +2,11 @@
 //! tried before anything is written, with the very lines that will be.
 
 pub mod asker;
+mod autoconfig;
+pub(super) mod dns;
+mod facts;
 mod folder;
-pub(super) mod mx;
+mod lookup;
 mod plan;
 mod trial;
 
@@ -17,8 +20,10 @@ use crate::diagnostic;
 use crate::exit::Exit;
 use crate::mail::outcome::Stage;
 use crate::process::{self, Process};
-use crate::submission::Session;
+use crate::submission::{Roots, Session};
 use asker::{Asker, Unanswered};
+use dns::Resolver;
+use lookup::Sources;
 use plan::Plan;
 use std::path::PathBuf;
 
@@ -33,7 +38,10 @@ pub fn set_up(process: &Process, global: &Global, wishes: &Setup) -> Result<Exit
     }
     let mut editor = Editor::open(&target(process, global)?)?;
     let asker = Asker::new(wishes.password == PasswordFrom::Stdin);
-    let plan = Plan::make(wishes, global.account.as_deref(), asker, &editor)?;
+    let roots = Roots { ssl_cert_file: process.variable("SSL_CERT_FILE").map(PathBuf::from) };
+    let fetch = |url: &str| lookup::fetch(url, &roots);
+    let sources = Sources { fetch: &fetch, resolver: &Resolver::of_this_host() };
+    let plan = Plan::make(wishes, global.account.as_deref(), asker, &editor, &sources)?;
     check_name(&plan.name, wishes, asker, &editor)?;
     let root = root(&plan, wishes, asker, &editor)?;
     if wishes.default {
@@ -114,7 +122,8 @@ impl<'a> Desk<'a> {
 
     /// Puts the account in; finds out how its port begins when its number does not say it.
     fn settle_tls(&mut self) -> Result<(), Failed> {
-        let Some(port) = self.plan.port.filter(|port| ![587, 465].contains(port)) else {
+        let unclear = |port: &u16| self.plan.tls.is_none() && ![587, 465].contains(port);
+        let Some(port) = self.plan.port.filter(unclear) else {
             self.editor.set_account(&self.plan.name, &self.plan.entries());
             return Ok(());
         };
