@@ -57,6 +57,9 @@ fn of_sender(context: &Context) -> Needs {
         if let Trust::File(path) = &account.trust {
             needs.read.push(path.clone());
         }
+        if let Some(shown) = &account.certificate {
+            needs.read.extend([shown.certificate.clone(), shown.key.clone()]);
+        }
         match &account.store {
             None => {}
             Some(Store::Maildir(folder)) => needs.keep.push(folder.clone()),

@@ -1,5 +1,6 @@
 //! One `[accounts.NAME]`: how to reach a relay, as whom, and which senders it takes.
 
+use super::client_certificate::ClientCertificate;
 use super::password::{Password, Secret, SecretError};
 use super::program::Leave;
 use super::steward;
@@ -22,6 +23,8 @@ pub struct Account {
     pub secret: Option<Secret>,
     pub auth: Auth,
     pub trust: Trust,
+    /// What this host shows to a relay that wants to see a certificate of it.
+    pub certificate: Option<ClientCertificate>,
     /// The name to say in EHLO; `None` is the host's own.
     pub ehlo_name: Option<String>,
     pub from: Option<Mailbox>,
@@ -43,6 +46,11 @@ impl Account {
             Some(line) => line.ask(&self.name, leave),
             None => secret.fetch_or_leave(leave),
         })
+    }
+
+    /// The name to log in with; empty where the certificate alone says it, `None` is no AUTH.
+    pub fn login(&self) -> Option<&str> {
+        self.user.as_deref().or_else(|| self.auth.is_external().then_some(""))
     }
 
     /// Whether the relay takes this address as sender: `from`, or one of the identities.
@@ -108,6 +116,13 @@ pub enum Auth {
     Mechanism(String),
 }
 
+impl Auth {
+    /// Whether the client certificate is what logs in.
+    pub fn is_external(&self) -> bool {
+        matches!(self, Auth::Mechanism(name) if name == "EXTERNAL")
+    }
+}
+
 /// What makes a relay's certificate good.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trust {
@@ -171,6 +186,7 @@ impl Account {
             secret: None,
             auth: Auth::Auto,
             trust: Trust::System,
+            certificate: None,
             ehlo_name: None,
             from: None,
             identities: Vec::new(),
