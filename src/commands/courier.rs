@@ -16,7 +16,7 @@ use crate::queue;
 use crate::queue::run::{self, Destination, Submitter};
 use crate::route;
 use crate::spool::{Entry, Region, Shape, Ticket};
-use crate::submission::{Direction, Observer, Patience, Session};
+use crate::submission::{Direction, Observer, Patience, Series, Session};
 use crate::system;
 use std::fs::File;
 use std::io;
@@ -96,7 +96,7 @@ impl<'a> Courier<'a> {
     /// # Errors
     /// The trouble, and whether it holds the account.
     pub fn open(&self, account: &Account, patience: &mut Patience) -> Result<Session, Trouble> {
-        let mut watcher = Watcher::new(self.context.global.verbose);
+        let mut watcher = self.watcher();
         let mut account = account.clone();
         endpoints::prefer_remembered(self.context, &mut account);
         let session = Session::open(&account, &self.context.process.host, &self.context.roots, patience, &mut watcher)?;
@@ -115,11 +115,15 @@ impl<'a> Courier<'a> {
     ) -> Attempt {
         match parcel.address(self.context, account, session) {
             Ok((envelope, wire)) => {
-                let mut watcher = Watcher::new(self.context.global.verbose);
+                let mut watcher = self.watcher();
                 session.submit(&envelope, recipients, &wire, patience, &mut watcher)
             }
             Err(error) => unreadable(session.relay(), &error, recipients.len()),
         }
+    }
+
+    fn watcher(&self) -> Watcher {
+        Watcher::new(self.context.global.verbose)
     }
 
     fn account(&self, name: &str) -> Option<&Account> {
@@ -152,7 +156,8 @@ impl run::Courier for Courier<'_> {
     }
 
     fn connect<'b>(&'b self, account: &str) -> Box<dyn Submitter + 'b> {
-        Box::new(Connection { courier: self, account: self.account(account), session: None })
+        let account = self.account(account);
+        Box::new(Connection { courier: self, account, session: None, series: Series::default() })
     }
 }
 
@@ -177,6 +182,8 @@ struct Connection<'a> {
     courier: &'a Courier<'a>,
     account: Option<&'a Account>,
     session: Option<Session>,
+    /// What is under way.
+    series: Series,
 }
 
 impl Submitter for Connection<'_> {
@@ -196,6 +203,30 @@ impl Submitter for Connection<'_> {
         };
         let session = self.session.insert(session);
         self.courier.submit(account, session, &parcel, recipients, &mut patience)
+    }
+
+    fn send_ahead(&mut self, messages: &[(&Entry, &[usize])]) -> usize {
+        let (Some(account), Some(session)) = (self.account, &mut self.session) else { return 0 };
+        let series = &mut self.series;
+        let added = messages.iter().take_while(|(entry, recipients)| {
+            // What cannot be read says so when it is offered alone.
+            let addressed = Parcel::of(entry).address(self.courier.context, account, session);
+            addressed.is_ok_and(|(envelope, wire)| session.add(series, &envelope, recipients, &wire))
+        });
+        let added = added.count();
+        if added > 0 {
+            session.launch(series, &mut Courier::patience(MESSAGE), &mut self.courier.watcher());
+        }
+        added
+    }
+
+    fn hear(&mut self) -> Attempt {
+        let mut watcher = self.courier.watcher();
+        let heard = self
+            .session
+            .as_mut()
+            .and_then(|session| session.hear_next(&mut self.series, &mut Courier::patience(MESSAGE), &mut watcher));
+        heard.unwrap_or_else(|| unreadable("no account", &io::Error::other("nothing is under way"), 0))
     }
 }
 

@@ -11,6 +11,7 @@
 //! transaction  submit: outcomes per recipient
 //!    | offer       MAIL and RCPT as this relay takes them
 //!    | handover    DATA or BDAT and the message
+//! series       several small messages in one flight
 //! dialogue     commands out, replies in, all of it observed
 //!    | command     one flight of commands, checked octet by octet
 //!    | stream      plain or TLS, every wait bounded by Patience
@@ -37,6 +38,7 @@ mod probe;
 mod reply;
 mod sasl;
 mod scram;
+mod series;
 mod session;
 mod stream;
 mod tls;
@@ -49,6 +51,7 @@ pub use capabilities::Capabilities;
 pub use certificate::Facts;
 pub use patience::Patience;
 pub use probe::{Knock, Probe, Symptom};
+pub use series::Series;
 pub use session::Session;
 pub use tls::Roots;
 
