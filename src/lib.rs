@@ -8,7 +8,7 @@
 //!    | mail        Header, Envelope        what is to be sent, and for whom
 //!    | route       Route                   through whom: accounts, aliases, identities
 //!    | spool       Entry                   safe from here on
-//!    | submission  Attempt: Outcome x n    what the relay said, per recipient
+//!    | submission  Attempt: Outcome x n    what the relay said, per recipient; delivery where there is none
 //!    | queue       settle, retry, bounce   what we do about it
 //!    v
 //!  Exit, stderr
@@ -31,6 +31,7 @@
 //! spool       -> exit diagnostic clock mail system
 //! queue       -> exit diagnostic clock mail spool log
 //! submission  -> exit diagnostic clock mail config system
+//! delivery    -> clock mail config
 //! server      -> exit diagnostic clock mail spool
 //! commands    -> *
 //! ```
@@ -41,6 +42,7 @@ pub mod cli;
 pub mod clock;
 pub mod commands;
 pub mod config;
+pub mod delivery;
 pub mod diagnostic;
 pub mod exit;
 pub mod log;

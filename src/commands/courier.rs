@@ -2,6 +2,7 @@
 //! the form that account and relay take, remembers which endpoint worked.
 
 use super::context::Context;
+use super::way::Way;
 use crate::cli::Verbosity;
 use crate::clock::Moment;
 use crate::config::Account;
@@ -15,7 +16,7 @@ use crate::process;
 use crate::queue;
 use crate::queue::run::{self, Destination, Submitter};
 use crate::route;
-use crate::spool::{Entry, Region, Shape, Ticket};
+use crate::spool::{Entry, QueueId, Region, Shape, Ticket};
 use crate::submission::{Direction, Observer, Patience, Series, Session};
 use crate::system;
 use std::fs::File;
@@ -35,21 +36,26 @@ pub struct Parcel<'a> {
     pub header: Region,
     pub body: Region,
     pub eight_bit: bool,
+    /// Its name in the queue, once it has one.
+    pub id: Option<QueueId>,
+    pub created: Moment,
 }
 
 impl Parcel<'_> {
     /// What an entry of the spool holds.
     pub fn of(entry: &Entry) -> Parcel<'_> {
         let (header, body) = (entry.header(), entry.body());
-        Parcel { envelope: &entry.ticket().envelope, header, body, eight_bit: entry.eight_bit() }
+        let (ticket, id) = (entry.ticket(), Some(entry.id().clone()));
+        Parcel { envelope: &ticket.envelope, header, body, eight_bit: entry.eight_bit(), id, created: ticket.created }
     }
 
     /// What lies in an open file that may not be an entry yet. When it is one, the file shares its lock: nothing else
     /// may keep it open.
-    pub fn from_content(envelope: &Envelope, content: Region, shape: Shape) -> Parcel<'_> {
+    pub fn from_content(ticket: &Ticket, content: Region, shape: Shape) -> Parcel<'_> {
         let header = content.part(0, shape.header);
         let body = content.part(shape.header, shape.body);
-        Parcel { envelope, header, body, eight_bit: shape.eight_bit }
+        let (envelope, created) = (&ticket.envelope, ticket.created);
+        Parcel { envelope, header, body, eight_bit: shape.eight_bit, id: None, created }
     }
 
     /// How long its submission may take in all.
@@ -59,11 +65,11 @@ impl Parcel<'_> {
     }
 
     /// Addresses and bytes as this account may send them and its relay can take them.
-    fn address(&self, context: &Context, account: &Account, session: &Session) -> io::Result<(Envelope, Wire)> {
+    fn address(&self, context: &Context, account: &Account, way: &Way) -> io::Result<(Envelope, Wire)> {
         let header = queue::header(&self.header)?;
         let (envelope, header) =
             route::identify(&context.config, account, &context.hosts, self.envelope.clone(), header);
-        if !self.eight_bit || session.takes_eight_bit() {
+        if !self.eight_bit || way.takes_eight_bit() {
             let wire = Wire::new(&header, Box::new(self.body.clone()), self.body.size(), self.eight_bit);
             return Ok((envelope, wire));
         }
@@ -91,39 +97,35 @@ impl<'a> Courier<'a> {
         Patience { step: STEP, overall: Some(Instant::now() + time), foreground: None }
     }
 
-    /// A logged-in session, the endpoint that worked last tried first.
+    /// A logged-in session, the endpoint that worked last tried first; or the folder.
     ///
     /// # Errors
     /// The trouble, and whether it holds the account.
-    pub fn open(&self, account: &Account, patience: &mut Patience) -> Result<Session, Trouble> {
-        let mut watcher = self.watcher();
+    pub fn open(&self, account: &Account, patience: &mut Patience) -> Result<Way, Trouble> {
+        if let Some(store) = &account.store {
+            return Ok(Way::Store(store.clone()));
+        }
+        let mut watcher = Watcher::new(self.context.global.verbose);
         let mut account = account.clone();
         endpoints::prefer_remembered(self.context, &mut account);
         let session = Session::open(&account, &self.context.process.host, &self.context.roots, patience, &mut watcher)?;
         endpoints::remember(self.context, &account, session.endpoint());
-        Ok(session)
+        Ok(Way::Relay(session))
     }
 
     /// Offers a stored message to some of its recipients.
     pub fn submit(
         &self,
         account: &Account,
-        session: &mut Session,
+        way: &mut Way,
         parcel: &Parcel,
         recipients: &[usize],
         patience: &mut Patience,
     ) -> Attempt {
-        match parcel.address(self.context, account, session) {
-            Ok((envelope, wire)) => {
-                let mut watcher = self.watcher();
-                session.submit(&envelope, recipients, &wire, patience, &mut watcher)
-            }
-            Err(error) => unreadable(session.relay(), &error, recipients.len()),
+        match parcel.address(self.context, account, way) {
+            Ok((envelope, wire)) => way.submit(self.context, parcel, &envelope, &wire, recipients, patience),
+            Err(error) => unreadable(&way.relay(), &error, recipients.len()),
         }
-    }
-
-    fn watcher(&self) -> Watcher {
-        Watcher::new(self.context.global.verbose)
     }
 
     fn account(&self, name: &str) -> Option<&Account> {
@@ -157,7 +159,7 @@ impl run::Courier for Courier<'_> {
 
     fn connect<'b>(&'b self, account: &str) -> Box<dyn Submitter + 'b> {
         let account = self.account(account);
-        Box::new(Connection { courier: self, account, session: None, series: Series::default() })
+        Box::new(Connection { courier: self, account, way: None, series: Series::default() })
     }
 }
 
@@ -181,7 +183,7 @@ fn destination(account: &Account) -> Destination {
 struct Connection<'a> {
     courier: &'a Courier<'a>,
     account: Option<&'a Account>,
-    session: Option<Session>,
+    way: Option<Way>,
     /// What is under way.
     series: Series,
 }
@@ -194,46 +196,51 @@ impl Submitter for Connection<'_> {
         };
         let parcel = Parcel::of(entry);
         let mut patience = Courier::patience(parcel.time());
-        let session = match self.session.take().filter(Session::takes_more) {
-            Some(session) => session,
+        let way = match self.way.take().filter(Way::takes_more) {
+            Some(way) => way,
             None => match self.courier.open(account, &mut patience) {
-                Ok(session) => session,
+                Ok(way) => way,
                 Err(trouble) => return Attempt::failed(trouble, recipients.len()),
             },
         };
-        let session = self.session.insert(session);
-        self.courier.submit(account, session, &parcel, recipients, &mut patience)
+        let way = self.way.insert(way);
+        self.courier.submit(account, way, &parcel, recipients, &mut patience)
     }
 
     fn send_ahead(&mut self, messages: &[(&Entry, &[usize])]) -> usize {
-        let (Some(account), Some(session)) = (self.account, &mut self.session) else { return 0 };
-        let series = &mut self.series;
-        let added = messages.iter().take_while(|(entry, recipients)| {
+        let (Some(account), Some(way)) = (self.account, &mut self.way) else { return 0 };
+        let fits = |(entry, recipients): &&(&Entry, &[usize])| {
             // What cannot be read says so when it is offered alone.
-            let addressed = Parcel::of(entry).address(self.courier.context, account, session);
-            addressed.is_ok_and(|(envelope, wire)| session.add(series, &envelope, recipients, &wire))
-        });
-        let added = added.count();
-        if added > 0 {
-            session.launch(series, &mut Courier::patience(MESSAGE), &mut self.courier.watcher());
+            let addressed = Parcel::of(entry).address(self.courier.context, account, way);
+            addressed.is_ok_and(|(envelope, wire)| match &*way {
+                Way::Relay(session) => session.add(&mut self.series, &envelope, recipients, &wire),
+                Way::Store(_) => false,
+            })
+        };
+        let added = messages.iter().take_while(fits).count();
+        if let (Way::Relay(session), 1..) = (way, added) {
+            let mut watcher = Watcher::new(self.courier.context.global.verbose);
+            session.launch(&mut self.series, &mut Courier::patience(MESSAGE), &mut watcher);
         }
         added
     }
 
     fn hear(&mut self) -> Attempt {
-        let mut watcher = self.courier.watcher();
-        let heard = self
-            .session
-            .as_mut()
-            .and_then(|session| session.hear_next(&mut self.series, &mut Courier::patience(MESSAGE), &mut watcher));
+        let mut watcher = Watcher::new(self.courier.context.global.verbose);
+        let heard = match &mut self.way {
+            Some(Way::Relay(session)) => {
+                session.hear_next(&mut self.series, &mut Courier::patience(MESSAGE), &mut watcher)
+            }
+            Some(Way::Store(_)) | None => None,
+        };
         heard.unwrap_or_else(|| unreadable("no account", &io::Error::other("nothing is under way"), 0))
     }
 }
 
 impl Drop for Connection<'_> {
     fn drop(&mut self) {
-        if let Some(session) = self.session.take() {
-            session.quit();
+        if let Some(way) = self.way.take() {
+            way.quit();
         }
     }
 }

@@ -32,6 +32,8 @@ pub(super) const ACCOUNT: &[&str] = &[
     "connections",
     "size",
     "fallback",
+    "maildir",
+    "mbox",
 ];
 
 /// An element of `ports`.

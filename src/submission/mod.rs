@@ -49,7 +49,7 @@ mod scripted;
 
 pub use capabilities::Capabilities;
 pub use certificate::Facts;
-pub use patience::Patience;
+pub use patience::{Foreground, Parting, Patience};
 pub use probe::{Knock, Probe, Symptom};
 pub use series::Series;
 pub use session::Session;
