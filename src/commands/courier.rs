@@ -213,7 +213,7 @@ impl Submitter for Connection<'_> {
             // What cannot be read says so when it is offered alone.
             let addressed = Parcel::of(entry).address(self.courier.context, account, way);
             addressed.is_ok_and(|(envelope, wire)| match &*way {
-                Way::Relay(session) => session.add(&mut self.series, &envelope, recipients, &wire),
+                Way::Relay(session) => session.add(&mut self.series, &envelope, recipients, wire),
                 Way::Store(_) => false,
             })
         };

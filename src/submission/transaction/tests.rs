@@ -11,7 +11,7 @@ use crate::mail::header::Header;
 use crate::mail::wire::Source;
 use std::io;
 
-const PLAIN: &str = "S: 220 hi\nC: EHLO\nS: 250 hi\n";
+pub const PLAIN: &str = "S: 220 hi\nC: EHLO\nS: 250 hi\n";
 pub const PIPELINING: &str = "S: 220 hi\nC: EHLO\nS: 250-hi\nS: 250 PIPELINING\n";
 pub const CHUNKING: &str = "S: 220 hi\nC: EHLO\nS: 250-hi\nS: 250-PIPELINING\nS: 250 CHUNKING\n";
 /// MAIL and two recipients accepted, step by step.
