@@ -11,6 +11,7 @@ mod handover;
 mod import;
 mod letter;
 mod list_queue;
+mod monitor;
 mod offer;
 mod providers;
 mod queue;
@@ -53,6 +54,7 @@ fn perform(process: &Process, invocation: Invocation) -> Result<Exit, Failed> {
         Invocation::Own(Own::Setup(wishes), global) => setup::set_up(process, &global, &wishes),
         Invocation::Own(Own::Import(wishes), global) => import::import(process, &global, &wishes),
         Invocation::Own(Own::Doctor(form), global) => doctor::examine(process, &global, form),
+        Invocation::Own(Own::Health(asked), global) => monitor::health(process, &global, &asked),
         Invocation::Own(Own::Providers(name), _) => providers::show(name.as_deref()),
         Invocation::Own(Own::Serve(role), global) => serve::serve(process, &global, role),
         Invocation::Help(text) => {

@@ -28,7 +28,7 @@ pub use account::{Account, Auth, Claim, Endpoint, Limits, RewriteFrom, Tls, Trus
 pub use error::{ConfigError, nearest};
 pub use keys::KEYS;
 pub use password::{Password, Secret, SecretError};
-pub use program::Program;
+pub use program::{Leave, Program};
 pub use serve::{Principal, Quota, Senders, Serve, is_socket};
 pub use store::Store;
 
@@ -63,6 +63,8 @@ pub struct Config {
     pub queue: QueuePolicy,
     pub spool: PathBuf,
     pub log_file: Option<PathBuf>,
+    /// What queue runs write for Prometheus.
+    pub metrics_file: Option<PathBuf>,
     pub serve: Serve,
 }
 
@@ -107,8 +109,15 @@ impl Config {
         if let Some(path) = named {
             return read(&[path.to_path_buf()], Origin::Named, &around);
         }
-        if let Some(path) = process.variable("MAILCHUTE_CONFIG").filter(|path| !path.is_empty()) {
-            return read(&[PathBuf::from(path)], Origin::Variable, &around);
+        let system = Path::new(paths::SYSTEM_FILE);
+        match process.variable("MAILCHUTE_CONFIG").filter(|path| !path.is_empty()).map(Path::new) {
+            // The same file however it is named, as in its own units; only then it must be there.
+            Some(path) if path == system => match Config::of_system(&around)? {
+                Config { file: None, unreadable: None, .. } => return read(&[system.into()], Origin::Usual, &around),
+                config => return Ok(config),
+            },
+            Some(path) => return read(&[path.into()], Origin::Variable, &around),
+            None => {}
         }
         if let Some(path) = paths::user_file(process) {
             let files = usual_files(&path).map_err(|error| fragments::folder_error(&path, &error))?;
@@ -116,14 +125,18 @@ impl Config {
                 return read(&files, Origin::Usual, &around);
             }
         }
+        Config::of_system(&around)
+    }
+
+    /// The system's, as far as the caller may read it: a part of what is configured would be something else than what
+    /// was meant.
+    fn of_system(around: &Surroundings) -> Result<Config, ConfigError> {
         let system = Path::new(paths::SYSTEM_FILE);
-        let closed = |path: &Path| Config { unreadable: Some(path.to_path_buf()), ..Config::empty(&around) };
+        let closed = |path: &Path| Config { unreadable: Some(path.to_path_buf()), ..Config::empty(around) };
         match usual_files(system) {
-            Ok(files) if files.is_empty() => Ok(Config::empty(&around)),
-            // A part of what is configured would be something else than what was meant.
             Ok(files) => match fragments::closed(&files) {
                 Some(file) => Ok(closed(file)),
-                None => read(&files, Origin::Usual, &around),
+                None => read(&files, Origin::Usual, around),
             },
             Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(closed(system)),
             Err(error) => Err(fragments::folder_error(system, &error)),
@@ -138,6 +151,11 @@ impl Config {
     /// Where the caller's own configuration is or would be; for root the system's. `None` without a home.
     pub fn usual_file(process: &Process) -> Option<PathBuf> {
         if process.caller.is_root() { Some(paths::SYSTEM_FILE.into()) } else { paths::user_file(process) }
+    }
+
+    /// Whether it came from the system's file, whose accounts are the spooler's where there is one.
+    pub fn is_the_systems(&self) -> bool {
+        self.file.as_deref() == Some(Path::new(paths::SYSTEM_FILE))
     }
 
     /// Drops where passwords are and what they are, in a process that must not know.

@@ -86,7 +86,7 @@ fn lock_file(file: &File) -> Result<bool, Fault> {
 fn lock_dot(dot: &Path) -> Result<bool, Fault> {
     match OpenOptions::new().write(true).create_new(true).mode(0o644).open(dot) {
         Ok(mut file) => {
-            let _ = write!(file, "{}\n", std::process::id());
+            let _ = writeln!(file, "{}", std::process::id());
             Ok(true)
         }
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {

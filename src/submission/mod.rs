@@ -5,7 +5,7 @@
 //! session      the one door for callers: open, submit, quit
 //!    | opening     one endpoint: connect, TLS, EHLO, AUTH
 //!    | connect     name to addresses, addresses raced, errors told apart
-//!    | tls         roots, verification, certificate faults in words (certificate reads the names)
+//!    | tls         roots, verification (flaw has what is wrong with a certificate, certificate reads the names)
 //!    | login       AUTH; sasl has the mechanisms (scram, md5)
 //! probe        one address looked at, and a sender tried: for those who diagnose
 //! transaction  submit: outcomes per recipient
@@ -28,6 +28,7 @@ mod command;
 mod connect;
 mod dialogue;
 mod fault;
+mod flaw;
 mod handover;
 mod login;
 mod md5;
@@ -35,7 +36,7 @@ mod offer;
 mod opening;
 mod patience;
 mod probe;
-mod reply;
+pub mod reply;
 mod sasl;
 mod scram;
 mod series;

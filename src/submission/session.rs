@@ -113,3 +113,8 @@ fn sum_up(mut setbacks: Vec<Setback>, account: &str) -> Trouble {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod logins;
+#[cfg(test)]
+mod model;

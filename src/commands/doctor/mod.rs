@@ -4,14 +4,18 @@
 mod account;
 mod check;
 mod clock;
+mod control;
+pub mod health;
 mod network;
 mod reach;
 mod report;
 mod settings;
 mod spool;
+mod spooler;
 
 use super::Failed;
 use super::context::Context;
+use super::handover;
 use crate::cli::{Global, Listing};
 use crate::config::Config;
 use crate::exit::Exit;
@@ -42,7 +46,10 @@ pub fn examine(process: &Process, global: &Global, form: Listing) -> Result<Exit
 fn this_host(context: &Context) -> Vec<Check> {
     let mut checks = settings::general(context);
     checks.extend(clock::checks(context));
-    checks.extend(spool::checks(context));
+    checks.extend(spooler::checks(context));
+    if !handover::has_foreign_spool(context) {
+        checks.extend(spool::checks(context));
+    }
     checks.extend(settings::sendmail_link());
     checks
 }
