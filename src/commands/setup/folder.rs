@@ -33,8 +33,8 @@ pub fn set_up(process: &Process, global: &Global, wishes: &Setup, folder: &str) 
     if wishes.default {
         editor.set_default(name);
     }
-    let config = editor.config(process)?;
-    editor.write(Keeper::of(process, &config.spool))?;
+    let keeper = Keeper::of(process, &editor.config(process)?.spool);
+    editor.write(keeper)?;
     process::say(&format!("account {name} is in {}, its mail in {}\n", editor.path().display(), folder.display()));
     Ok(Exit::Ok)
 }
