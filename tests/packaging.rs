@@ -55,7 +55,12 @@ fn the_exposure_of_every_system_service_is_below_2() {
 #[test]
 fn the_acceptor_has_no_way_to_the_password_or_the_network() {
     let text = fs::read_to_string("packaging/systemd/system/mailchute.service").unwrap();
-    for line in ["PrivateNetwork=yes", "RestrictAddressFamilies=AF_UNIX", "InaccessiblePaths=-/run/credentials"] {
+    for line in [
+        "PrivateNetwork=yes",
+        "RestrictAddressFamilies=AF_UNIX",
+        "InaccessiblePaths=-/run/credentials",
+        "InaccessiblePaths=-/etc/mailchute/secrets",
+    ] {
         assert!(text.lines().any(|there| there == line), "{line}");
     }
     assert!(!text.contains("LoadCredential"));
