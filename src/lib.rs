@@ -31,6 +31,7 @@
 //! spool       -> exit diagnostic clock mail system
 //! queue       -> exit diagnostic clock mail spool log
 //! submission  -> exit diagnostic clock mail config system
+//! http        -> exit diagnostic config submission
 //! delivery    -> clock mail config
 //! server      -> exit diagnostic clock mail spool
 //! commands    -> *
@@ -45,6 +46,7 @@ pub mod config;
 pub mod delivery;
 pub mod diagnostic;
 pub mod exit;
+pub mod http;
 pub mod log;
 pub mod mail;
 pub mod process;

@@ -4,6 +4,7 @@
 pub mod account;
 mod account_table;
 pub mod aliases;
+mod client_certificate;
 mod connection_keys;
 mod document;
 mod duration;
@@ -11,6 +12,7 @@ pub mod editor;
 mod error;
 mod file;
 mod fragments;
+pub mod keeper;
 mod keys;
 mod netrc;
 pub mod password;
@@ -23,14 +25,18 @@ mod reader;
 mod secret_keys;
 mod serve;
 mod store;
+pub mod url;
 
 pub use account::{Account, Auth, Claim, Endpoint, Limits, RewriteFrom, Tls, Trust};
+pub use client_certificate::ClientCertificate;
+pub use connection_keys::is_host_name;
 pub use error::{ConfigError, nearest};
 pub use keys::KEYS;
 pub use password::{Password, Secret, SecretError};
 pub use program::{Leave, Program};
 pub use serve::{Principal, Quota, Senders, Serve, is_socket};
 pub use store::Store;
+pub use url::Url;
 
 use crate::mail::address::Addressee;
 use crate::process::Process;
