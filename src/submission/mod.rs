@@ -13,6 +13,7 @@
 //! transaction  submit: outcomes per recipient
 //!    | offer       MAIL and RCPT as this relay takes them
 //!    | handover    DATA or BDAT and the message
+//! series       several small messages in one flight
 //! dialogue     commands out, replies in, all of it observed
 //!    | command     one flight of commands, checked octet by octet
 //!    | stream      plain or TLS, every wait bounded by Patience
@@ -42,6 +43,7 @@ mod probe;
 pub mod reply;
 mod sasl;
 mod scram;
+mod series;
 mod session;
 mod stream;
 mod tls;
@@ -56,6 +58,7 @@ pub use fault::Fault;
 pub use line::Line;
 pub use patience::{Foreground, Parting, Patience};
 pub use probe::{Knock, Probe, Symptom};
+pub use series::Series;
 pub use session::Session;
 pub use tls::Roots;
 

@@ -17,7 +17,7 @@ use zeroize::Zeroize;
 
 /// Octets taken in without being asked for while we write; beyond it the peer is no SMTP server.
 const UNREAD: usize = 256 * 1024;
-const PIECE: usize = 16 * 1024;
+const PIECE: usize = 4 * 1024;
 
 /// A connected, non-blocking socket, with TLS once it has been started.
 pub struct Stream {

@@ -247,7 +247,10 @@ fn on_a_machine_with_a_spooler_root_writes_for_the_spooler() {
     let (file, spool) = (sandbox.config(), sandbox.path("their-spool"));
     fs::create_dir(&spool).unwrap();
     std::os::unix::fs::chown(&spool, Some(12_345), Some(12_346)).unwrap();
-    let own = format!("# ours\n[spool]\ndirectory = \"{}\"\n\n[accounts.old]\nhost = \"h\"\nuser = \"u\"\npassword = \"o\"\nfrom = \"u@x.test\"\n", spool.display());
+    let own = format!(
+        "# ours\n[spool]\ndirectory = \"{}\"\n\n[accounts.old]\nhost = \"h\"\nuser = \"u\"\npassword = \"o\"\nfrom = \"u@x.test\"\n",
+        spool.display()
+    );
     fs::create_dir_all(file.parent().unwrap()).unwrap();
     fs::write(&file, own).unwrap();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();

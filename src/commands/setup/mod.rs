@@ -74,7 +74,9 @@ pub fn target(process: &Process, global: &Global) -> Result<PathBuf, Unanswered>
 /// What remains to be done on a machine with a spooler, which has read the configuration when it started.
 pub fn say_who_keeps(keeper: Keeper) {
     if let Keeper::Spooler { .. } = keeper {
-        process::say("its password is the spooler's alone: systemctl restart mailchute.service mailchute-send.service\n");
+        process::say(
+            "its password is the spooler's alone: systemctl restart mailchute.service mailchute-send.service\n",
+        );
     }
 }
 
