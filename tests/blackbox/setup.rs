@@ -239,7 +239,6 @@ fn what_is_missing_in_a_script_is_named_with_its_option() {
 #[test]
 fn on_a_machine_with_a_spooler_root_writes_for_the_spooler() {
     if !nix::unistd::geteuid().is_root() {
-        eprintln!("note: not root, there is no other user to write for");
         return;
     }
     let relay = relay();
