@@ -222,7 +222,7 @@ fn until_the_end(mut octets: Zeroizing<Vec<u8>>, more: &mut Source) -> Result<Ze
     if octets.len() > BODY { Err(Trouble::TooLong) } else { Ok(octets) }
 }
 
-/// Why a web server gave no answer. All of it may be different the next time.
+/// Why a web server gave no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpError {
     /// The host, with its port when that is not the usual one.
@@ -242,6 +242,13 @@ pub enum Trouble {
     TooLong,
 }
 
+impl HttpError {
+    /// Whether waiting may be enough; else a person must act, as with a certificate that is not good.
+    pub fn passes(&self) -> bool {
+        !matches!(&self.trouble, Trouble::Broken(fault) if fault.holds())
+    }
+}
+
 impl fmt::Display for HttpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let words = match &self.trouble {
@@ -259,7 +266,7 @@ impl std::error::Error for HttpError {}
 
 impl Explain for HttpError {
     fn exit(&self) -> Exit {
-        Exit::TempFail
+        if self.passes() { Exit::TempFail } else { Exit::Config }
     }
 
     fn hints(&self) -> Vec<String> {

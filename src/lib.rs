@@ -32,6 +32,7 @@
 //! queue       -> exit diagnostic clock mail spool log
 //! submission  -> exit diagnostic clock mail config system
 //! http        -> exit diagnostic config submission
+//! oauth       -> exit diagnostic clock config system spool submission http
 //! server      -> exit diagnostic clock mail spool
 //! commands    -> *
 //! ```
@@ -47,6 +48,7 @@ pub mod exit;
 pub mod http;
 pub mod log;
 pub mod mail;
+pub mod oauth;
 pub mod process;
 pub mod queue;
 pub mod route;

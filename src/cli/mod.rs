@@ -15,7 +15,9 @@ mod sendmail;
 mod usage;
 mod values;
 
-pub use own::{DeadCommand, Foreign, Import, Listing, Own, PasswordFrom, QueueCommand, Removal, Role, Setup, Waiting};
+pub use own::{
+    DeadCommand, Foreign, Import, Listing, Login, Own, PasswordFrom, QueueCommand, Removal, Role, Setup, Waiting,
+};
 pub use usage::UsageError;
 
 use crate::mail::envelope::{Notify, Return};

@@ -2,6 +2,7 @@
 //! the form that account and relay take, remembers which endpoint worked.
 
 use super::context::Context;
+use super::session;
 use crate::cli::Verbosity;
 use crate::clock::Moment;
 use crate::config::Account;
@@ -99,7 +100,7 @@ impl<'a> Courier<'a> {
         let mut watcher = Watcher::new(self.context.global.verbose);
         let mut account = account.clone();
         endpoints::prefer_remembered(self.context, &mut account);
-        let session = Session::open(&account, &self.context.process.host, &self.context.roots, patience, &mut watcher)?;
+        let session = session::open(self.context, &account, patience, &mut watcher)?;
         endpoints::remember(self.context, &account, session.endpoint());
         Ok(session)
     }

@@ -11,6 +11,7 @@ mod handover;
 mod import;
 mod letter;
 mod list_queue;
+mod login;
 mod offer;
 mod providers;
 mod queue;
@@ -18,6 +19,7 @@ mod revive;
 mod run_queue;
 mod send;
 mod serve;
+mod session;
 mod setup;
 mod smtp;
 mod taking;
@@ -50,6 +52,7 @@ fn perform(process: &Process, invocation: Invocation) -> Result<Exit, Failed> {
         Invocation::NewAliases(global) => verify::aliases(process, &global),
         Invocation::Own(Own::Queue(command), global) => queue::act(process, &global, command),
         Invocation::Own(Own::Setup(wishes), global) => setup::set_up(process, &global, &wishes),
+        Invocation::Own(Own::Login(wishes), global) => login::log_in(process, &global, &wishes),
         Invocation::Own(Own::Import(wishes), global) => import::import(process, &global, &wishes),
         Invocation::Own(Own::Doctor(form), global) => doctor::examine(process, &global, form),
         Invocation::Own(Own::Providers(name), _) => providers::show(name.as_deref()),

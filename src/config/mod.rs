@@ -10,8 +10,10 @@ mod duration;
 pub mod editor;
 mod error;
 mod file;
+mod keyring;
 mod keys;
 mod netrc;
+mod oauth2;
 pub mod password;
 mod paths;
 mod ports;
@@ -25,7 +27,9 @@ pub mod url;
 
 pub use account::{Account, Auth, Claim, Endpoint, Limits, RewriteFrom, Tls, Trust};
 pub use error::{ConfigError, nearest};
+pub use keyring::Keyring;
 pub use keys::KEYS;
+pub use oauth2::{OAuth2, Redirect};
 pub use password::{Password, Secret, SecretError};
 pub use program::Program;
 pub use serve::{Principal, Quota, Senders, Serve, is_socket};
@@ -148,7 +152,16 @@ fn surroundings(process: &Process) -> Surroundings {
         credentials: process.variable("CREDENTIALS_DIRECTORY").map(PathBuf::from).filter(|path| path.is_absolute()),
         domain: mail_name.unwrap_or_else(|| process.host.clone()),
         spool: paths::spool(process),
+        bus: bus(process),
     }
+}
+
+/// The bus of the caller's session. Never an address that makes D-Bus start a program or go to another host; under
+/// cron, which has no such variable, systemd's usual place.
+fn bus(process: &Process) -> String {
+    let named = process.variable("DBUS_SESSION_BUS_ADDRESS").and_then(|address| address.to_str());
+    let named = named.filter(|address| address.split(';').all(|address| address.starts_with("unix:")));
+    named.map_or_else(|| format!("unix:path=/run/user/{}/bus", process.caller.uid), str::to_owned)
 }
 
 fn read(path: &Path, origin: Origin, around: &Surroundings) -> Result<Config, ConfigError> {
@@ -181,6 +194,14 @@ fn read(path: &Path, origin: Origin, around: &Surroundings) -> Result<Config, Co
         }
     }
     Ok(config)
+}
+
+/// The account that these lines make.
+#[cfg(test)]
+pub fn account_of(lines: &str) -> Account {
+    let text = format!("[accounts.a]\n{lines}\n");
+    let source = Source { file: Path::new("/c/c.toml"), text: &text };
+    document::read(source, Origin::Usual, &Surroundings::sample()).unwrap().accounts.remove(0)
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> ConfigError {

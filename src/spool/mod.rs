@@ -16,6 +16,7 @@ mod progress;
 mod queue_id;
 mod region;
 mod ticket;
+mod tokens;
 
 pub use accounts::{Hold, Memory};
 pub use claim::{Claim, Turn};
@@ -26,6 +27,7 @@ pub use progress::{Progress, State, Status};
 pub use queue_id::QueueId;
 pub use region::Region;
 pub use ticket::Ticket;
+pub use tokens::Slip;
 
 use crate::clock::Moment;
 use directory::{Access, Directory, Found};

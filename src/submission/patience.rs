@@ -44,6 +44,12 @@ impl Patience {
         (now < end).then(|| wake.saturating_duration_since(now))
     }
 
+    /// Waits for so long, or until time is up.
+    pub fn pause(&mut self, span: Duration) {
+        let end = self.overall.map_or(Instant::now() + span, |overall| overall.min(Instant::now() + span));
+        let _ = self.poll(&mut [], end);
+    }
+
     /// Waits until one of `sockets` is ready. `false` when `end` came first.
     pub(super) fn poll(&mut self, sockets: &mut [PollFd<'_>], end: Instant) -> Result<bool, Errno> {
         while let Some(nap) = self.nap(end) {

@@ -15,6 +15,7 @@ mod hygiene;
 mod imports;
 mod injection;
 mod main_job;
+mod oauth;
 mod options;
 mod outcomes;
 mod queueing;

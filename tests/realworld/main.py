@@ -7,10 +7,12 @@ import sys
 import callers
 import compat
 import git_expectations
+import keyring
 import lab as laboratory
+import oauth
 import relays
 
-PARTS = {"relays": relays.run, "callers": callers.run, "compat": compat.run, "git": git_expectations.run}
+PARTS = {"relays": relays.run, "callers": callers.run, "compat": compat.run, "git": git_expectations.run, "keyring": keyring.run, "oauth": oauth.run}
 
 
 def main():

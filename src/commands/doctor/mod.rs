@@ -9,6 +9,7 @@ mod reach;
 mod report;
 mod settings;
 mod spool;
+mod tokens;
 
 use super::Failed;
 use super::context::Context;

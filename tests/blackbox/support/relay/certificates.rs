@@ -30,7 +30,7 @@ pub fn authority() -> String {
 }
 
 /// The TLS side of a relay with that certificate.
-pub(super) fn server_config(certificate: Certificate) -> Arc<ServerConfig> {
+pub fn server_config(certificate: Certificate) -> Arc<ServerConfig> {
     let (chain, key) = leaf(certificate);
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
