@@ -45,6 +45,11 @@ impl Moment {
         self.zoned(TimeZone::UTC).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
     }
 
+    /// As an mbox has it, UTC (RFC 4155): `Tue Nov 24 14:04:05 2026`.
+    pub fn asctime(self) -> String {
+        self.zoned(TimeZone::UTC).strftime("%a %b %e %H:%M:%S %Y").to_string()
+    }
+
     /// As Postfix's queue listing has it, local time: `Tue Nov 24 15:04:05`.
     pub fn listing(self) -> String {
         self.local().strftime("%a %b %e %H:%M:%S").to_string()
@@ -73,6 +78,7 @@ mod tests {
     fn a_moment_is_written_as_each_reader_expects() {
         let moment = Moment::from_seconds(1_795_529_045);
         assert_eq!(moment.rfc3339(), "2026-11-24T14:04:05Z");
+        assert_eq!(moment.asctime(), "Tue Nov 24 14:04:05 2026");
         assert_eq!(moment.zoned(TimeZone::UTC).strftime("%a %b %e %H:%M:%S").to_string(), "Tue Nov 24 14:04:05");
     }
 

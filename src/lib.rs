@@ -8,7 +8,7 @@
 //!    | mail        Header, Envelope        what is to be sent, and for whom
 //!    | route       Route                   through whom: accounts, aliases, identities
 //!    | spool       Entry                   safe from here on
-//!    | submission  Attempt: Outcome x n    what the relay said, per recipient
+//!    | submission  Attempt: Outcome x n    what the relay said, per recipient; delivery where there is none
 //!    | queue       settle, retry, bounce   what we do about it
 //!    v
 //!  Exit, stderr
@@ -33,6 +33,7 @@
 //! submission  -> exit diagnostic clock mail config system
 //! http        -> exit diagnostic config submission
 //! oauth       -> exit diagnostic clock config system spool submission http
+//! delivery    -> clock mail config
 //! server      -> exit diagnostic clock mail spool
 //! commands    -> *
 //! ```
@@ -43,6 +44,7 @@ pub mod cli;
 pub mod clock;
 pub mod commands;
 pub mod config;
+pub mod delivery;
 pub mod diagnostic;
 pub mod exit;
 pub mod http;

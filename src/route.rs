@@ -161,6 +161,7 @@ pub(crate) mod samples {
             name: name.to_string(),
             provider: None,
             endpoints: vec![Endpoint { host: "x.org".into(), port: 587, tls: Tls::Starttls }],
+            store: None,
             user: None,
             secret: None,
             auth: Auth::Auto,
@@ -178,6 +179,7 @@ pub(crate) mod samples {
     pub fn config(accounts: Vec<Account>) -> Config {
         Config {
             file: None,
+            fragments: Vec::new(),
             unreadable: None,
             accounts,
             default_account: None,

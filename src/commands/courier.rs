@@ -3,6 +3,7 @@
 
 use super::context::Context;
 use super::session;
+use super::way::Way;
 use crate::cli::Verbosity;
 use crate::clock::Moment;
 use crate::config::Account;
@@ -16,8 +17,8 @@ use crate::process;
 use crate::queue;
 use crate::queue::run::{self, Destination, Submitter};
 use crate::route;
-use crate::spool::{Entry, Region, Shape, Ticket};
-use crate::submission::{Direction, Observer, Patience, Session};
+use crate::spool::{Entry, QueueId, Region, Shape, Ticket};
+use crate::submission::{Direction, Observer, Patience};
 use crate::system;
 use std::fs::File;
 use std::io;
@@ -36,21 +37,26 @@ pub struct Parcel<'a> {
     pub header: Region,
     pub body: Region,
     pub eight_bit: bool,
+    /// Its name in the queue, once it has one.
+    pub id: Option<QueueId>,
+    pub created: Moment,
 }
 
 impl Parcel<'_> {
     /// What an entry of the spool holds.
     pub fn of(entry: &Entry) -> Parcel<'_> {
         let (header, body) = (entry.header(), entry.body());
-        Parcel { envelope: &entry.ticket().envelope, header, body, eight_bit: entry.eight_bit() }
+        let (ticket, id) = (entry.ticket(), Some(entry.id().clone()));
+        Parcel { envelope: &ticket.envelope, header, body, eight_bit: entry.eight_bit(), id, created: ticket.created }
     }
 
     /// What lies in an open file that may not be an entry yet. When it is one, the file shares its lock: nothing else
     /// may keep it open.
-    pub fn from_content(envelope: &Envelope, content: Region, shape: Shape) -> Parcel<'_> {
+    pub fn from_content(ticket: &Ticket, content: Region, shape: Shape) -> Parcel<'_> {
         let header = content.part(0, shape.header);
         let body = content.part(shape.header, shape.body);
-        Parcel { envelope, header, body, eight_bit: shape.eight_bit }
+        let (envelope, created) = (&ticket.envelope, ticket.created);
+        Parcel { envelope, header, body, eight_bit: shape.eight_bit, id: None, created }
     }
 
     /// How long its submission may take in all.
@@ -60,11 +66,11 @@ impl Parcel<'_> {
     }
 
     /// Addresses and bytes as this account may send them and its relay can take them.
-    fn address(&self, context: &Context, account: &Account, session: &Session) -> io::Result<(Envelope, Wire)> {
+    fn address(&self, context: &Context, account: &Account, way: &Way) -> io::Result<(Envelope, Wire)> {
         let header = queue::header(&self.header)?;
         let (envelope, header) =
             route::identify(&context.config, account, &context.hosts, self.envelope.clone(), header);
-        if !self.eight_bit || session.takes_eight_bit() {
+        if !self.eight_bit || way.takes_eight_bit() {
             let wire = Wire::new(&header, Box::new(self.body.clone()), self.body.size(), self.eight_bit);
             return Ok((envelope, wire));
         }
@@ -92,34 +98,34 @@ impl<'a> Courier<'a> {
         Patience { step: STEP, overall: Some(Instant::now() + time), foreground: None }
     }
 
-    /// A logged-in session, the endpoint that worked last tried first.
+    /// A logged-in session, the endpoint that worked last tried first; or the folder.
     ///
     /// # Errors
     /// The trouble, and whether it holds the account.
-    pub fn open(&self, account: &Account, patience: &mut Patience) -> Result<Session, Trouble> {
+    pub fn open(&self, account: &Account, patience: &mut Patience) -> Result<Way, Trouble> {
+        if let Some(store) = &account.store {
+            return Ok(Way::Store(store.clone()));
+        }
         let mut watcher = Watcher::new(self.context.global.verbose);
         let mut account = account.clone();
         endpoints::prefer_remembered(self.context, &mut account);
         let session = session::open(self.context, &account, patience, &mut watcher)?;
         endpoints::remember(self.context, &account, session.endpoint());
-        Ok(session)
+        Ok(Way::Relay(session))
     }
 
     /// Offers a stored message to some of its recipients.
     pub fn submit(
         &self,
         account: &Account,
-        session: &mut Session,
+        way: &mut Way,
         parcel: &Parcel,
         recipients: &[usize],
         patience: &mut Patience,
     ) -> Attempt {
-        match parcel.address(self.context, account, session) {
-            Ok((envelope, wire)) => {
-                let mut watcher = Watcher::new(self.context.global.verbose);
-                session.submit(&envelope, recipients, &wire, patience, &mut watcher)
-            }
-            Err(error) => unreadable(session.relay(), &error, recipients.len()),
+        match parcel.address(self.context, account, way) {
+            Ok((envelope, wire)) => way.submit(self.context, parcel, &envelope, &wire, recipients, patience),
+            Err(error) => unreadable(&way.relay(), &error, recipients.len()),
         }
     }
 
@@ -153,7 +159,7 @@ impl run::Courier for Courier<'_> {
     }
 
     fn connect<'b>(&'b self, account: &str) -> Box<dyn Submitter + 'b> {
-        Box::new(Connection { courier: self, account: self.account(account), session: None })
+        Box::new(Connection { courier: self, account: self.account(account), way: None })
     }
 }
 
@@ -177,7 +183,7 @@ fn destination(account: &Account) -> Destination {
 struct Connection<'a> {
     courier: &'a Courier<'a>,
     account: Option<&'a Account>,
-    session: Option<Session>,
+    way: Option<Way>,
 }
 
 impl Submitter for Connection<'_> {
@@ -188,22 +194,22 @@ impl Submitter for Connection<'_> {
         };
         let parcel = Parcel::of(entry);
         let mut patience = Courier::patience(parcel.time());
-        let session = match self.session.take().filter(Session::takes_more) {
-            Some(session) => session,
+        let way = match self.way.take().filter(Way::takes_more) {
+            Some(way) => way,
             None => match self.courier.open(account, &mut patience) {
-                Ok(session) => session,
+                Ok(way) => way,
                 Err(trouble) => return Attempt::failed(trouble, recipients.len()),
             },
         };
-        let session = self.session.insert(session);
-        self.courier.submit(account, session, &parcel, recipients, &mut patience)
+        let way = self.way.insert(way);
+        self.courier.submit(account, way, &parcel, recipients, &mut patience)
     }
 }
 
 impl Drop for Connection<'_> {
     fn drop(&mut self) {
-        if let Some(session) = self.session.take() {
-            session.quit();
+        if let Some(way) = self.way.take() {
+            way.quit();
         }
     }
 }

@@ -25,6 +25,7 @@ mod smtp;
 mod taking;
 mod verdict;
 mod verify;
+mod way;
 
 use crate::cli::{self, Invocation, Own};
 use crate::diagnostic::{self, Explain};

@@ -2,13 +2,14 @@
 
 use super::context::Context;
 use super::courier::{Courier, Parcel};
+use super::way::Way;
 use crate::clock::Moment;
 use crate::config::Account;
 use crate::mail::outcome::{Attempt, Failure, Stage, Trouble};
 use crate::queue::account;
 use crate::queue::hold::Occasion;
 use crate::spool::Spool;
-use crate::submission::{Patience, Session};
+use crate::submission::Patience;
 
 /// How a message is offered while its caller waits.
 pub struct Offer<'a> {
@@ -23,16 +24,18 @@ pub struct Offered<'a> {
     pub attempt: Attempt,
     /// The account that was tried last.
     pub account: &'a Account,
+    /// Why those before it are held.
+    pub passed: Vec<Failure>,
     /// Still open, when nothing went wrong on it.
-    pub session: Option<Session>,
+    pub way: Option<Way>,
 }
 
 impl<'a> Offer<'a> {
-    /// A session for an account, unless it is held and has been tried a moment ago.
+    /// The way to an account's end, unless it is held and has been tried a moment ago.
     ///
     /// # Errors
     /// The trouble.
-    pub fn open(&self, account: &Account, patience: &mut Patience) -> Result<Session, Trouble> {
+    pub fn open(&self, account: &Account, patience: &mut Patience) -> Result<Way, Trouble> {
         if let Some(trouble) = self.held(account) {
             return Err(trouble);
         }
@@ -47,27 +50,32 @@ impl<'a> Offer<'a> {
     pub fn make(
         &self,
         accounts: Vec<&'a Account>,
-        opened: Result<Session, Trouble>,
+        opened: Result<Way, Trouble>,
         parcel: &Parcel,
         patience: &mut Patience,
     ) -> Option<Offered<'a>> {
         let everyone: Vec<usize> = (0..parcel.envelope.recipients().len()).collect();
         let mut opened = Some(opened);
         let mut last = None;
+        let mut held = Vec::new();
         for account in accounts {
-            let session = opened.take().unwrap_or_else(|| self.open(account, patience));
-            let (attempt, session) = match session {
-                Ok(mut session) => {
-                    let attempt = self.courier.submit(account, &mut session, parcel, &everyone, patience);
+            let way = opened.take().unwrap_or_else(|| self.open(account, patience));
+            let (attempt, way) = match way {
+                Ok(mut way) => {
+                    let attempt = self.courier.submit(account, &mut way, parcel, &everyone, patience);
                     if !attempt.is_decided() {
                         self.mark(account, attempt.trouble.as_ref());
                     }
-                    (attempt, Some(session).filter(Session::takes_more))
+                    (attempt, Some(way).filter(Way::takes_more))
                 }
                 Err(trouble) => (Attempt::failed(trouble, everyone.len()), None),
             };
             let is_over = !attempt.may_go_elsewhere();
-            last = Some(Offered { attempt, account, session });
+            let passed = held.clone();
+            if let Some(Trouble::Held(failure)) = &attempt.trouble {
+                held.push(failure.clone());
+            }
+            last = Some(Offered { attempt, account, passed, way });
             if is_over {
                 break;
             }

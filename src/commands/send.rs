@@ -18,7 +18,7 @@ use crate::process::Process;
 use crate::queue::conclude::{Tried, conclude};
 use crate::queue::settle::Caller;
 use crate::spool::{Entry, Spool};
-use crate::submission::Patience;
+use crate::submission::{Foreground, Parting, Patience};
 use crate::system::{self, Side};
 use std::io::{self, BufReader, IsTerminal};
 use std::sync::Arc;
@@ -60,7 +60,7 @@ pub fn send(process: &Process, request: Delivering) -> Result<Exit, Failed> {
     let mut filled = deposit::fill(opened, &letter.ticket, letter.header.clone(), &mut body)?;
     system::ignore_endings();
     let content = filled.keeper.content().map_err(Failed::system)?;
-    let parcel = Parcel::from_content(&letter.ticket.envelope, content, filled.shape);
+    let parcel = Parcel::from_content(&letter.ticket, content, filled.shape);
     let delivery = mode(&request, &context.config);
     let committing = match delivery {
         DeliveryMode::Foreground => filled.keeper.commit(filled.shape),
@@ -85,7 +85,7 @@ fn attempt(
     request: &Delivering,
     letter: &Letter,
     spool: Option<&Spool>,
-    parcel: Parcel,
+    mut parcel: Parcel,
     committing: &Committing,
     caller: &Waiting,
 ) -> Result<Exit, Failed> {
@@ -94,9 +94,10 @@ fn attempt(
     let mut patience = patience(&context.config, &parcel, committing, caller);
     let opened = offer.open(letter.account, &mut patience);
     let entry = committing.finish().inspect(|entry| queued(context, entry));
+    parcel.id = entry.as_ref().ok().map(|entry| entry.id().clone());
     let accounts = courier.with_fallbacks(letter.account);
     let Some(offered) = offer.make(accounts, opened, &parcel, &mut patience) else { return Ok(Exit::Ok) };
-    let Offered { attempt, account, session } = offered;
+    let Offered { attempt, account, passed, way } = offered;
     let entry = match entry {
         Ok(entry) => entry,
         Err(error) => return verdict::without_spool(&attempt, parcel.envelope, error, request.errors),
@@ -111,12 +112,12 @@ fn attempt(
     if attempt.is_decided() {
         offer.mark(account, attempt.trouble.as_ref());
     }
-    verdict::tell(&attempt, parcel.envelope, &id, &conclusion, request.errors);
+    verdict::tell(&attempt, &passed, parcel.envelope, &id, &conclusion, request.errors);
     // Before anything forks: a connection belongs to one process, and so does an entry that waits; what has its file
     // open shares its lock.
     drop((parcel, patience));
-    if let Some(session) = session {
-        session.quit();
+    if let Some(way) = way {
+        way.quit();
     }
     // What waits is tried when the way has just been seen to be open.
     let served = attempt.outcomes.iter().any(|outcome| matches!(outcome, Outcome::Accepted(_)));
@@ -178,15 +179,20 @@ fn patience(config: &Config, parcel: &Parcel, committing: &Committing, caller: &
     if !caller.has_left() {
         let (committing, caller) = (committing.clone(), caller.clone());
         let let_go = move || {
-            if committing.is_safe() {
-                match detach::split() {
-                    Ok(Side::Parent) => system::leave(Exit::Ok.code()),
-                    Ok(Side::Child) => caller.left(),
-                    Err(_) => {}
+            if !committing.is_safe() {
+                return Parting::Done;
+            }
+            match detach::split() {
+                Ok(Side::Parent) => system::leave(Exit::Ok.code()),
+                Ok(Side::Child) => {
+                    caller.left();
+                    Parting::Done
                 }
+                Err(_) => Parting::Impossible,
             }
         };
-        patience.foreground = Some((Instant::now() + config.queue.foreground_deadline, Box::new(let_go)));
+        let deadline = Instant::now() + config.queue.foreground_deadline;
+        patience.foreground = Some(Foreground::new(deadline, Box::new(let_go)));
     }
     patience
 }

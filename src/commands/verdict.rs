@@ -66,8 +66,15 @@ fn refusals(attempt: &Attempt, envelope: &Envelope) -> Told {
     told
 }
 
-/// Tells of an attempt whose message is in the spool, or was.
-pub fn tell(attempt: &Attempt, envelope: &Envelope, id: &QueueId, conclusion: &Conclusion, errors: ErrorMode) {
+/// Tells of an attempt whose message is in the spool, or was. `passed` is why the accounts before the last are held.
+pub fn tell(
+    attempt: &Attempt,
+    passed: &[Failure],
+    envelope: &Envelope,
+    id: &QueueId,
+    conclusion: &Conclusion,
+    errors: ErrorMode,
+) {
     if errors == ErrorMode::Quiet {
         return;
     }
@@ -79,8 +86,14 @@ pub fn tell(attempt: &Attempt, envelope: &Envelope, id: &QueueId, conclusion: &C
             _ => {}
         }
     }
-    if let Some(Trouble::Held(failure)) = &attempt.trouble {
-        told.add(None, failure);
+    // What a fallback took is no news; what none could take waits for a person.
+    let held = match &attempt.trouble {
+        Some(Trouble::Held(failure)) => Some(failure),
+        Some(Trouble::Waiting(_)) | None => None,
+    };
+    let held: Vec<&Failure> = passed.iter().filter(|_| conclusion.left == Left::Queue).chain(held).collect();
+    if !held.is_empty() {
+        held.iter().for_each(|failure| told.add(None, failure));
         told.hints.push(format!("the message is safe in the queue as {id}; it goes out when this is mended"));
     }
     if !told.lines.is_empty() {

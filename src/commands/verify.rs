@@ -22,8 +22,12 @@ pub fn verify(process: &Process, request: &Delivering) -> Result<Exit, Failed> {
             let account = route::choose(&context.config, asked, None, &Header::default())?.account;
             for recipient in route::recipients(&context.locals(), account, std::slice::from_ref(&addressee))? {
                 let host = account.endpoints.first().map(|endpoint| endpoint.host.as_str()).unwrap_or_default();
+                let way = match &account.store {
+                    Some(store) => format!("mailer local, {store}"),
+                    None => format!("mailer relay, host {host}"),
+                };
                 process::say(&format!(
-                    "{addressee}... deliverable: mailer relay, host {host}, user {}, account {}\n",
+                    "{addressee}... deliverable: {way}, user {}, account {}\n",
                     recipient.mailbox, account.name
                 ));
             }

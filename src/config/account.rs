@@ -1,6 +1,7 @@
 //! One `[accounts.NAME]`: how to reach a relay, as whom, and which senders it takes.
 
 use super::password::Secret;
+use super::store::Store;
 use crate::mail::address::Mailbox;
 use std::path::PathBuf;
 
@@ -10,8 +11,10 @@ pub struct Account {
     pub name: String,
     /// The preset it names.
     pub provider: Option<String>,
-    /// Where to connect, in the order to try.
+    /// Where to connect, in the order to try; nowhere when there is a store.
     pub endpoints: Vec<Endpoint>,
+    /// Where its mail is kept instead of being submitted.
+    pub store: Option<Store>,
     /// The login name; `None` is no AUTH.
     pub user: Option<String>,
     pub secret: Option<Secret>,
@@ -139,6 +142,6 @@ pub struct Limits {
 impl Default for Limits {
     /// What every relay takes (RFC 5321 section 4.5.3.1.8), over few connections.
     fn default() -> Limits {
-        Limits { recipients: 100, connections: 4, size: None }
+        Limits { recipients: 100, connections: 2, size: None }
     }
 }

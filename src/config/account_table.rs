@@ -6,7 +6,7 @@ use super::document::{Origin, Surroundings};
 use super::error::ConfigError;
 use super::presets::{self, PasswordKind, Preset, UserForm};
 use super::reader::{Section, Text};
-use super::{file, secret_keys};
+use super::{file, secret_keys, store};
 use crate::mail::address::Mailbox;
 
 /// Reads one account.
@@ -17,6 +17,7 @@ pub(super) fn read(section: &Section, origin: Origin, around: &Surroundings) -> 
         let problem = format!("account name {name:?} has more than letters, digits, dots, dashes and underscores");
         return Err(section.source.error(section.at, problem));
     }
+    let store = store::read(section, origin, around)?;
     let preset = preset(section)?;
     let (user, from) = identity(section, preset.as_ref())?;
     let host = section.string("host")?.map(|host| host.value.to_lowercase());
@@ -27,7 +28,10 @@ pub(super) fn read(section: &Section, origin: Origin, around: &Surroundings) -> 
     let auth = secret_keys::auth(section, preset.as_ref(), secret.as_ref())?;
     let mut account = Account {
         name,
-        endpoints: connection_keys::endpoints(section, preset.as_ref())?,
+        endpoints: match store {
+            Some(_) => Vec::new(),
+            None => connection_keys::endpoints(section, preset.as_ref())?,
+        },
         user,
         secret,
         auth,
@@ -38,10 +42,11 @@ pub(super) fn read(section: &Section, origin: Origin, around: &Surroundings) -> 
         rewrite_from: section
             .word("rewrite-from", RewriteFrom::WORDS)?
             .or(preset.as_ref().map(|preset| preset.rewrite_from))
-            .unwrap_or(RewriteFrom::Local),
+            .unwrap_or(if store.is_some() { RewriteFrom::Never } else { RewriteFrom::Local }),
         limits: limits(section, preset.as_ref())?,
         fallback: strings(section, "fallback")?,
         provider: preset.map(|preset| preset.id),
+        store,
         digest: 0,
     };
     account.digest = digest(&account, section);
@@ -129,7 +134,9 @@ fn identities(section: &Section) -> Result<Vec<String>, ConfigError> {
 }
 
 fn limits(section: &Section, preset: Option<&Preset>) -> Result<Limits, ConfigError> {
-    let usual = Limits::default();
+    // A folder takes one message after the other.
+    let connections = if ["maildir", "mbox"].iter().any(|key| section.has(key)) { 1 } else { 4 };
+    let usual = Limits { connections, ..Limits::default() };
     let count = |key| Ok(section.number(key, 1..=10_000)?.and_then(|number| usize::try_from(number).ok()));
     Ok(Limits {
         recipients: count("recipients")?.or(preset.and_then(|preset| preset.recipients)).unwrap_or(usual.recipients),
@@ -155,7 +162,7 @@ fn mailbox(section: &Section, key: &str, text: Text) -> Result<Mailbox, ConfigEr
 fn digest(account: &Account, section: &Section) -> u64 {
     let secret = account.secret.as_ref();
     let stamp = secret.map_or(0, |secret| match secret.is_literal() {
-        true => file::stamp(section.source.file),
+        true => file::stamp(section.file_of("password")),
         false => secret.stamp(),
     });
     // FNV-1a: std's hashers may differ from one release to the next.
@@ -168,14 +175,14 @@ fn digest(account: &Account, section: &Section) -> u64 {
 mod tests {
     use super::super::document::{self, Surroundings};
     use super::super::reader::Source;
-    use super::super::{Account, Auth, Secret, Tls};
+    use super::super::{Account, Auth, Secret, Store, Tls};
     use super::*;
     use std::path::Path;
 
     /// An account of the given lines, or what is said about them: error and hints, joined.
     fn account(lines: &str) -> Result<Account, String> {
         let text = format!("[accounts.a]\n{lines}\n");
-        let source = Source { file: Path::new("/c/c.toml"), text: &text };
+        let source = Source::one(Path::new("/c/c.toml"), &text);
         match document::read(source, Origin::Usual, &Surroundings::sample()) {
             Ok(mut config) => Ok(config.accounts.remove(0)),
             Err(error) => Err([vec![error.to_string()], error.hints].concat().join("; ")),
@@ -227,6 +234,15 @@ mod tests {
             let found = account(&format!("provider = \"{provider}\"\n{user}password = \"x\""));
             assert_eq!(found.map(|account| account.user.unwrap()), wanted.map(String::from).map_err(String::from));
         }
+    }
+
+    #[test]
+    fn mail_that_is_kept_needs_a_folder_and_no_more() {
+        let kept = account("maildir = \"~/Mail\"").unwrap();
+        assert_eq!(kept.store, Some(Store::Maildir("/home/me/Mail".into())));
+        assert_eq!((kept.endpoints.len(), kept.rewrite_from), (0, RewriteFrom::Never));
+        let kept = account("mbox = \"inbox\"\nfrom = \"me@x.org\"\nfallback = []").unwrap();
+        assert_eq!(kept.store, Some(Store::Mbox("/c/inbox".into())));
     }
 
     #[test]
@@ -293,6 +309,11 @@ mod tests {
                 "host = \"x.org\"\nfallback = \"b\"",
                 "/c/c.toml:3: \"fallback\" in [accounts.a] is \"b\", which is no other account here",
             ),
+            (
+                "maildir = \"Mail\"\nhost = \"x.org\"",
+                "/c/c.toml:3: \"host\" in [accounts.a] stands beside \"maildir\", which keeps mail here and submits none",
+            ),
+            ("mbox = \"\"", "/c/c.toml:2: \"mbox\" in [accounts.a] is empty or has control characters"),
             (
                 "host = \"x.org\"\nsize = \"25M\"",
                 "/c/c.toml:3: \"size\" in [accounts.a] is a string, not a whole number",

@@ -73,7 +73,7 @@ fn is_loopback(host: &str) -> bool {
 pub(super) fn trust(section: &Section, around: &Surroundings) -> Result<Trust, ConfigError> {
     match (section.string("tls-ca-file")?, section.string("tls-fingerprint")?) {
         (None, None) => Ok(Trust::System),
-        (Some(path), None) => Ok(Trust::File(around.resolve(section.source.file, path.value))),
+        (Some(path), None) => Ok(Trust::File(around.resolve(section.source.file_at(path.at), path.value))),
         (None, Some(text)) => fingerprint(text.value).map(Trust::Fingerprint).ok_or_else(|| {
             section
                 .error("tls-fingerprint", text.at, "is not \"sha256:\" and 64 hexadecimal digits")

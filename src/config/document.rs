@@ -63,6 +63,7 @@ impl Config {
     pub(super) fn empty(around: &Surroundings) -> Config {
         Config {
             file: None,
+            fragments: Vec::new(),
             unreadable: None,
             accounts: Vec::new(),
             default_account: None,
@@ -95,7 +96,8 @@ impl Default for QueuePolicy {
 pub(super) fn read(source: Source, origin: Origin, around: &Surroundings) -> Result<Config, ConfigError> {
     let table = source.parse()?;
     let top = Section::whole(source, table.get_ref(), keys::TOP)?;
-    let mut config = Config { file: Some(source.file.to_path_buf()), ..Config::empty(around) };
+    let fragments = source.over.iter().map(|fragment| fragment.file.clone()).collect();
+    let mut config = Config { file: Some(source.file.to_path_buf()), fragments, ..Config::empty(around) };
     if let Some(accounts) = top.free_section("accounts")? {
         for name in accounts.names() {
             if let Some(account) = accounts.section(name.value, keys::ACCOUNT)? {
@@ -140,7 +142,7 @@ fn path(section: &Section, key: &str, origin: Origin, around: &Surroundings) -> 
     let Some(text) = section.string(key)? else { return Ok(None) };
     match origin {
         Origin::Named => Err(origin.refusal(section, key)),
-        Origin::Variable | Origin::Usual => Ok(Some(around.resolve(section.source.file, text.value))),
+        Origin::Variable | Origin::Usual => Ok(Some(around.resolve(section.source.file_at(text.at), text.value))),
     }
 }
 
@@ -239,7 +241,7 @@ mod tests {
     use super::*;
 
     fn read_from(text: &str, origin: Origin) -> Result<Config, String> {
-        let source = Source { file: Path::new("/c/c.toml"), text };
+        let source = Source::one(Path::new("/c/c.toml"), text);
         read(source, origin, &Surroundings::sample())
             .map_err(|error| [vec![error.to_string()], error.hints].concat().join("; "))
     }
@@ -352,6 +354,8 @@ mod tests {
             (account("password-file = \"/home/me/.secret\""), "password-file"),
             (account("password-file = \"../.secret\""), "password-file"),
             (account("password-file = \"~/.secret\""), "password-file"),
+            ("[accounts.b]\nmaildir = \"/tmp/x\"".to_string(), "maildir"),
+            ("[accounts.b]\nmbox = \"/tmp/x\"".to_string(), "mbox"),
             ("log-file = \"/tmp/x\"".to_string(), "log-file"),
             ("[spool]\ndirectory = \"/tmp/x\"".to_string(), "directory"),
         ] {

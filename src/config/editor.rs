@@ -89,7 +89,7 @@ impl Editor {
             Err(error) => return Err(at(&error)),
         };
         // The strict reader first: its errors name the line.
-        Source { file: &path, text: &text }.parse()?;
+        Source::one(&path, &text).parse()?;
         let document = text.parse::<DocumentMut>().map_err(|error| at(&error.message()))?;
         Ok(Editor { path, document })
     }
@@ -174,7 +174,9 @@ impl Editor {
         let text = self.text();
         let is_variable = process.variable("MAILCHUTE_CONFIG").is_some_and(|named| Path::new(named) == self.path);
         let origin = if is_variable { Origin::Variable } else { Origin::Usual };
-        document::read(Source { file: &self.path, text: &text }, origin, &surroundings(process))
+        let is_usual = Config::usual_file(process).is_some_and(|usual| usual == self.path);
+        let beside = if is_usual { super::fragments_of(&self.path, &text, process)? } else { Vec::new() };
+        document::read(Source { file: &self.path, text: &text, over: &beside }, origin, &surroundings(process))
     }
 
     /// Writes the file, closed to all others, durably: a reader sees the old one or the new one.

@@ -34,6 +34,8 @@ pub(super) const ACCOUNT: &[&str] = &[
     "connections",
     "size",
     "fallback",
+    "maildir",
+    "mbox",
 ];
 
 /// An element of `ports`.

@@ -10,6 +10,7 @@ mod duration;
 pub mod editor;
 mod error;
 mod file;
+mod fragments;
 mod keyring;
 mod keys;
 mod netrc;
@@ -23,6 +24,7 @@ pub mod provenance;
 mod reader;
 mod secret_keys;
 mod serve;
+mod store;
 pub mod url;
 
 pub use account::{Account, Auth, Claim, Endpoint, Limits, RewriteFrom, Tls, Trust};
@@ -33,12 +35,14 @@ pub use oauth2::{OAuth2, Redirect};
 pub use password::{Password, Secret, SecretError};
 pub use program::Program;
 pub use serve::{Principal, Quota, Senders, Serve, is_socket};
+pub use store::Store;
 pub use url::Url;
 
 use crate::mail::address::Addressee;
 use crate::process::Process;
 use crate::system;
 use document::{Origin, Surroundings};
+use fragments::{Fragment, Loaded};
 use reader::Source;
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
@@ -50,7 +54,9 @@ use std::time::Duration;
 pub struct Config {
     /// The file it came from; `None` when there is none and everything is default.
     pub file: Option<PathBuf>,
-    /// The system's file, when there is no other and the caller may not read it: its passwords are not for everybody.
+    /// The files of `config.d` beside it, in the order they are read in.
+    pub fragments: Vec<PathBuf>,
+    /// The system's file, or a fragment of it, when there is no other and the caller may not read it: its passwords are not for everybody.
     pub unreadable: Option<PathBuf>,
     /// In the order of the file.
     pub accounts: Vec<Account>,
@@ -97,29 +103,36 @@ pub struct QueuePolicy {
 
 impl Config {
     /// Finds and reads the configuration: `-C` (restricted: it may name no programs and nothing to write to), then
-    /// `$MAILCHUTE_CONFIG`, the user's, the system's. None found is a `Config` without accounts.
+    /// `$MAILCHUTE_CONFIG`, the user's, the system's; of these last two also what lies in `config.d` beside them, for
+    /// which nobody but their owner has to answer. None found is a `Config` without accounts.
     ///
     /// # Errors
     /// A file that is named and not there, that others can change, or that says what cannot be meant.
     pub fn load(process: &Process, named: Option<&Path>) -> Result<Config, ConfigError> {
         let around = surroundings(process);
         if let Some(path) = named {
-            return read(path, Origin::Named, &around);
+            return read(&[path.to_path_buf()], Origin::Named, &around);
         }
         if let Some(path) = process.variable("MAILCHUTE_CONFIG").filter(|path| !path.is_empty()) {
-            return read(Path::new(path), Origin::Variable, &around);
+            return read(&[PathBuf::from(path)], Origin::Variable, &around);
         }
-        if let Some(path) = paths::user_file(process).filter(|path| path.is_file()) {
-            return read(&path, Origin::Usual, &around);
+        if let Some(path) = paths::user_file(process) {
+            let files = usual_files(&path).map_err(|error| fragments::folder_error(&path, &error))?;
+            if !files.is_empty() {
+                return read(&files, Origin::Usual, &around);
+            }
         }
         let system = Path::new(paths::SYSTEM_FILE);
-        match file::open(system) {
-            Ok(_) => read(system, Origin::Usual, &around),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Config::empty(&around)),
-            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-                Ok(Config { unreadable: Some(system.to_path_buf()), ..Config::empty(&around) })
-            }
-            Err(error) => Err(unreadable(system, &error)),
+        let closed = |path: &Path| Config { unreadable: Some(path.to_path_buf()), ..Config::empty(&around) };
+        match usual_files(system) {
+            Ok(files) if files.is_empty() => Ok(Config::empty(&around)),
+            // A part of what is configured would be something else than what was meant.
+            Ok(files) => match fragments::closed(&files) {
+                Some(file) => Ok(closed(file)),
+                None => read(&files, Origin::Usual, &around),
+            },
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(closed(system)),
+            Err(error) => Err(fragments::folder_error(system, &error)),
         }
     }
 
@@ -164,43 +177,94 @@ fn bus(process: &Process) -> String {
     named.map_or_else(|| format!("unix:path=/run/user/{}/bus", process.caller.uid), str::to_owned)
 }
 
-fn read(path: &Path, origin: Origin, around: &Surroundings) -> Result<Config, ConfigError> {
-    let path = &std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
-    let mut file = file::open(path).map_err(|error| unreadable(path, &error))?;
-    let refused = |problem: &str, change: &str| {
-        ConfigError::of_file(path, problem).with_hint(format!("{change} {}", path.display()))
+/// The file at its usual place, if it is there, and the fragments beside it.
+fn usual_files(main: &Path) -> io::Result<Vec<PathBuf>> {
+    let there = match std::fs::metadata(main) {
+        Ok(_) => Some(main.to_path_buf()),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => None,
+        Err(error) => return Err(error),
     };
-    if origin == Origin::Named && !file.is_owned_by(around.uid) {
-        return Err(refused("given with -C and belongs to another user", "chown $(id -un)"));
-    }
-    if file.grants(0o002) || origin == Origin::Named && file.grants(0o022) {
-        return Err(refused(&format!("others can change it (mode {:04o})", file.mode()), "chmod go-w"));
-    }
-    // A password may stand in it.
-    system::hide_memory();
-    let text = file.text().map_err(|error| unreadable(path, &error))?;
-    let config = document::read(Source { file: path, text: &text }, origin, around)?;
+    Ok(there.into_iter().chain(fragments::beside(main)?).collect())
+}
+
+/// Reads files, each laid over those before it.
+fn read(files: &[PathBuf], origin: Origin, around: &Surroundings) -> Result<Config, ConfigError> {
+    let files: Vec<Loaded> = files.iter().map(|path| load(path, origin, around)).collect::<Result<_, _>>()?;
+    let Some((main, others)) = files.split_first() else { return Ok(Config::empty(around)) };
+    let over = lay_out(&main.text, others);
+    let config = document::read(Source { file: &main.path, text: &main.text, over: &over }, origin, around)?;
     let secrets = || config.accounts.iter().filter_map(|account| account.secret.as_ref());
-    if secrets().any(Secret::runs_program) && !file.is_owned_by(around.uid) {
-        return Err(refused("names a program to run and belongs to another user", "chown $(id -un)"));
-    }
-    if secrets().any(Secret::is_literal) {
-        if !file.is_owned_by(around.uid) {
-            return Err(refused("holds a password and belongs to another user", "chown $(id -un)"));
+    let runs_programs = secrets().any(Secret::runs_program);
+    let has_passwords = secrets().any(Secret::is_literal);
+    for file in &files {
+        // The only file needs no second look.
+        let has = |keys: &[&str]| others.is_empty() || file.has(keys);
+        if runs_programs && has(Secret::PROGRAM_KEYS) && !file.opened.is_owned_by(around.uid) {
+            return Err(refused(&file.path, "names a program to run and belongs to another user", "chown $(id -un)"));
         }
-        if file.grants(0o077) {
-            let problem = format!("holds a password and is open to others (mode {:04o})", file.mode());
-            return Err(refused(&problem, "chmod 600"));
+        if has_passwords && has(&["password", "oauth2.client-secret"]) {
+            check_closed(file, around)?;
         }
     }
     Ok(config)
+}
+
+/// What lies beside a main file that has this text.
+fn fragments_of(main: &Path, text: &str, process: &Process) -> Result<Vec<Fragment>, ConfigError> {
+    let around = surroundings(process);
+    let files = fragments::beside(main).map_err(|error| fragments::folder_error(main, &error))?;
+    let files: Vec<Loaded> = files.iter().map(|path| load(path, Origin::Usual, &around)).collect::<Result<_, _>>()?;
+    Ok(lay_out(text, &files))
+}
+
+fn lay_out(main: &str, others: &[Loaded]) -> Vec<Fragment> {
+    // One position between two files: the end of one is not the beginning of the next.
+    let mut start = main.len() + 1;
+    let behind = |file: &Loaded| {
+        let fragment = Fragment::behind(start, &file.path, &file.text);
+        start = fragment.text.len() + 1;
+        fragment
+    };
+    others.iter().map(behind).collect()
+}
+
+/// Opens and reads one file that nobody else can change.
+fn load(path: &Path, origin: Origin, around: &Surroundings) -> Result<Loaded, ConfigError> {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    let mut opened = file::open(&path).map_err(|error| unreadable(&path, &error))?;
+    if origin == Origin::Named && !opened.is_owned_by(around.uid) {
+        return Err(refused(&path, "given with -C and belongs to another user", "chown $(id -un)"));
+    }
+    if opened.grants(0o002) || origin == Origin::Named && opened.grants(0o022) {
+        return Err(refused(&path, &format!("others can change it (mode {:04o})", opened.mode()), "chmod go-w"));
+    }
+    // A password may stand in it.
+    system::hide_memory();
+    let text = opened.text().map_err(|error| unreadable(&path, &error))?;
+    Ok(Loaded { path, opened, text })
+}
+
+/// A file with a password is its owner's alone.
+fn check_closed(file: &Loaded, around: &Surroundings) -> Result<(), ConfigError> {
+    if !file.opened.is_owned_by(around.uid) {
+        return Err(refused(&file.path, "holds a password and belongs to another user", "chown $(id -un)"));
+    }
+    if file.opened.grants(0o077) {
+        let problem = format!("holds a password and is open to others (mode {:04o})", file.opened.mode());
+        return Err(refused(&file.path, &problem, "chmod 600"));
+    }
+    Ok(())
+}
+
+fn refused(path: &Path, problem: &str, change: &str) -> ConfigError {
+    ConfigError::of_file(path, problem).with_hint(format!("{change} {}", path.display()))
 }
 
 /// The account that these lines make.
 #[cfg(test)]
 pub fn account_of(lines: &str) -> Account {
     let text = format!("[accounts.a]\n{lines}\n");
-    let source = Source { file: Path::new("/c/c.toml"), text: &text };
+    let source = Source { file: Path::new("/c/c.toml"), text: &text, over: &[] };
     document::read(source, Origin::Usual, &Surroundings::sample()).unwrap().accounts.remove(0)
 }
 
@@ -221,7 +285,7 @@ mod tests {
         let path = folder.path().join("config.toml");
         fs::write(&path, text).unwrap();
         fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
-        read(&path, origin, &Surroundings::sample())
+        read(&[path], origin, &Surroundings::sample())
             .map_err(|error| render(&error).replace(&folder.path().display().to_string(), "/c"))
     }
 
@@ -272,7 +336,7 @@ mod tests {
                 return;
             }
             for origin in [Origin::Variable, Origin::Usual] {
-                let found = read(&path, origin, &Surroundings::sample());
+                let found = read(std::slice::from_ref(&path), origin, &Surroundings::sample());
                 assert_eq!(found.is_ok(), good, "{text} {origin:?}");
             }
         }
@@ -280,7 +344,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_named_must_be_there() {
-        let error = read(Path::new("/no/such.toml"), Origin::Named, &Surroundings::sample()).unwrap_err();
+        let error = read(&[PathBuf::from("/no/such.toml")], Origin::Named, &Surroundings::sample()).unwrap_err();
         assert_eq!(error.to_string(), "/no/such.toml: No such file or directory (os error 2)");
     }
 }

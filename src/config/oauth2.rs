@@ -139,7 +139,7 @@ fn client_secret(table: &Section, around: &Surroundings) -> Result<Option<Client
         }
         (None, Some(text)) => {
             let path = whole("client-secret-file", text)?;
-            Ok(Some(ClientSecret::File(around.resolve(table.source.file, &path))))
+            Ok(Some(ClientSecret::File(around.resolve(table.source.file_at(text.at), &path))))
         }
         (None, None) => Ok(None),
     }
@@ -165,7 +165,7 @@ mod tests {
 
     fn oauth2(lines: &str, origin: Origin) -> Result<OAuth2, String> {
         let text = format!("[accounts.a]\nuser = \"me@gmail.com\"\n{lines}\n");
-        let source = Source { file: Path::new("/c/c.toml"), text: &text };
+        let source = Source { file: Path::new("/c/c.toml"), text: &text, over: &[] };
         match document::read(source, origin, &Surroundings::sample()) {
             Ok(mut config) => match config.accounts.remove(0).secret {
                 Some(Secret::OAuth2(settings)) => Ok(*settings),

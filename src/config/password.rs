@@ -128,6 +128,9 @@ impl Secret {
         }
     }
 
+    /// The keys of those for which a program is run.
+    pub(super) const PROGRAM_KEYS: &[&str] = &["password-command", "token-command", "git-credential"];
+
     /// Whether a program is run for it.
     pub(super) fn runs_program(&self) -> bool {
         match self {

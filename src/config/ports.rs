@@ -71,7 +71,7 @@ mod tests {
     use std::path::Path;
 
     fn read_text(text: &str) -> Result<Option<Vec<(u16, Tls)>>, String> {
-        let source = Source { file: Path::new("c"), text };
+        let source = Source::one(Path::new("c"), text);
         let table = source.parse().unwrap();
         let section = Section::whole(source, table.get_ref(), keys::ACCOUNT).unwrap();
         read(&section).map_err(|error| error.to_string())

@@ -185,7 +185,7 @@ fn read((id, text): (&'static str, &'static str)) -> Option<Preset> {
 }
 
 fn parse(id: &str, text: &str) -> Result<Preset, ConfigError> {
-    let source = Source { file: Path::new("presets.toml"), text };
+    let source = Source::one(Path::new("presets.toml"), text);
     let table = source.parse()?;
     let section = Section::whole(source, table.get_ref(), KEYS)?;
     let one = |key: &str| Ok(section.string(key)?.map(|text| text.value.to_string()));

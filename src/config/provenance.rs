@@ -3,7 +3,7 @@
 
 use super::account::{Account, Auth, RewriteFrom, Tls, Trust};
 use super::presets::{self, Preset};
-use super::{Config, Delivery, LocalRecipients, file};
+use super::{Config, Delivery, LocalRecipients, Store, file};
 use std::fmt;
 use std::path::PathBuf;
 use toml::de::{DeTable, DeValue};
@@ -60,7 +60,7 @@ pub fn general(config: &Config) -> Vec<Setting> {
 pub fn of_account(config: &Config, account: &Account) -> Vec<Setting> {
     let lines = Lines::of(config);
     let preset = account.provider.as_deref().and_then(presets::find);
-    let rows = rows(account);
+    let rows = account.store.as_ref().map_or_else(|| rows(account), |store| store_rows(account, store));
     let rows = rows.into_iter().filter_map(|row| {
         let origin = lines.of_first(&["accounts", &account.name], row.keys);
         let preset = preset.as_ref().filter(|preset| (row.in_preset)(preset));
@@ -80,9 +80,28 @@ struct Row {
     value: Option<String>,
 }
 
+fn list(words: &[String]) -> Option<String> {
+    (!words.is_empty()).then(|| words.join(", "))
+}
+
+/// Those of an account that keeps its mail here.
+fn store_rows(account: &Account, store: &Store) -> Vec<Row> {
+    let row = |keys, value| Row { keys, in_preset: |_| false, follows: None, value };
+    let (key, path): (&'static [&'static str], _) = match store {
+        Store::Maildir(path) => (&["maildir"], path),
+        Store::Mbox(path) => (&["mbox"], path),
+    };
+    vec![
+        row(key, Some(path.display().to_string())),
+        row(&["from"], account.from.as_ref().map(ToString::to_string)),
+        row(&["identities"], list(&account.identities)),
+        row(&["rewrite-from"], Some(words(RewriteFrom::WORDS, account.rewrite_from))),
+        row(&["fallback"], list(&account.fallback)),
+    ]
+}
+
 fn rows(account: &Account) -> Vec<Row> {
     let row = |keys, in_preset: fn(&Preset) -> bool, value| Row { keys, in_preset, follows: None, value };
-    let list = |words: &[String]| (!words.is_empty()).then(|| words.join(", "));
     let ports = account.endpoints.iter().map(|endpoint| format!("{} {}", endpoint.port, words(TLS, endpoint.tls)));
     let ports = ports.collect::<Vec<_>>().join(", ");
     let trust = match &account.trust {
@@ -136,20 +155,29 @@ fn words<T: PartialEq>(table: &[(&str, T)], meaning: T) -> String {
     table.iter().find(|(_, other)| *other == meaning).map_or_else(String::new, |(word, _)| (*word).to_owned())
 }
 
-/// The file once more, for the places of its keys.
-struct Lines {
+/// The files once more, the last one first, for the places of their keys.
+struct Lines(Vec<Text>);
+
+/// One file.
+struct Text {
     file: PathBuf,
     text: zeroize::Zeroizing<String>,
 }
 
 impl Lines {
     fn of(config: &Config) -> Lines {
-        let file = config.file.clone().unwrap_or_default();
-        let text = file::open(&file).and_then(|mut file| file.text()).unwrap_or_default();
-        Lines { file, text }
+        let files = config.file.iter().chain(&config.fragments).rev();
+        let text = |file: &PathBuf| file::open(file).and_then(|mut file| file.text()).unwrap_or_default();
+        Lines(files.map(|file| Text { file: file.clone(), text: text(file) }).collect())
     }
 
-    /// The line of the first of these keys that stands in the table at `path`.
+    /// The line of the first of these keys that stands in the table at `path`, in the file that has the last word.
+    fn of_first(&self, path: &[&str], keys: &[&str]) -> Option<Provenance> {
+        self.0.iter().find_map(|text| text.of_first(path, keys))
+    }
+}
+
+impl Text {
     fn of_first(&self, path: &[&str], keys: &[&str]) -> Option<Provenance> {
         let whole = DeTable::parse(&self.text).ok()?;
         let mut table = whole.get_ref();
@@ -179,7 +207,7 @@ mod tests {
         let text = "domain = \"x.org\"\n\n[accounts.g]\nprovider = \"gmail\"\nuser = \"me@gmail.com\"\n\
                     password = \"abcd\"\nport = 465\n";
         std::fs::write(&file, text).unwrap();
-        let config = document::read(Source { file: &file, text }, Origin::Usual, &Surroundings::sample()).unwrap();
+        let config = document::read(Source::one(&file, text), Origin::Usual, &Surroundings::sample()).unwrap();
         let told = |settings: Vec<Setting>| -> Vec<String> {
             let name = |origin: Provenance| origin.to_string().replace(&file.display().to_string(), "c");
             settings.into_iter().map(|one| format!("{} = {} ({})", one.key, one.value, name(one.origin))).collect()

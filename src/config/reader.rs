@@ -3,6 +3,7 @@
 
 use super::duration;
 use super::error::ConfigError;
+use super::fragments::{self, Fragment};
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -10,11 +11,13 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// A file's name and text: what an error needs to say where it is.
+/// Names and texts of files: what an error needs to say where it is. Positions count through all of them.
 #[derive(Clone, Copy)]
 pub(super) struct Source<'a> {
     pub file: &'a Path,
     pub text: &'a str,
+    /// What is laid over the file, in order.
+    pub over: &'a [Fragment],
 }
 
 /// A string and where it stands.
@@ -35,17 +38,41 @@ pub(super) struct Section<'a> {
 }
 
 impl<'a> Source<'a> {
-    /// Parses the text; the error is TOML's own words at their line.
-    pub fn parse(&self) -> Result<Spanned<DeTable<'a>>, ConfigError> {
-        DeTable::parse(self.text)
-            .map_err(|error| self.error(error.span().map_or(0, |span| span.start), error.message().to_string()))
+    /// One file alone.
+    pub fn one(file: &'a Path, text: &'a str) -> Source<'a> {
+        Source { file, text, over: &[] }
     }
 
-    /// An error at an offset of the text.
+    /// Parses the texts, laid one over the other; the error is TOML's own words at their line.
+    pub fn parse(&self) -> Result<Spanned<DeTable<'a>>, ConfigError> {
+        let mut whole = self.parse_text(self.text, 0)?;
+        for fragment in self.over {
+            let table = self.parse_text(&fragment.text, fragment.start)?;
+            fragments::lay_over(whole.get_mut(), table.into_inner());
+        }
+        Ok(whole)
+    }
+
+    fn parse_text(&self, text: &'a str, start: usize) -> Result<Spanned<DeTable<'a>>, ConfigError> {
+        DeTable::parse(text)
+            .map_err(|error| self.error(error.span().map_or(start, |span| span.start), error.message().to_string()))
+    }
+
+    /// The file that a position is in.
+    pub fn file_at(&self, at: usize) -> &'a Path {
+        self.fragment_at(at).map_or(self.file, |fragment| &fragment.file)
+    }
+
+    fn fragment_at(&self, at: usize) -> Option<&'a Fragment> {
+        self.over.iter().rev().find(|fragment| fragment.start <= at)
+    }
+
+    /// An error at a position.
     pub fn error(&self, at: usize, problem: impl Into<String>) -> ConfigError {
-        let before = self.text.as_bytes().iter().take(at);
+        let (text, start) = self.fragment_at(at).map_or((self.text, 0), |fragment| (&fragment.text, fragment.start));
+        let before = text.as_bytes().iter().take(at).skip(start);
         let line = 1 + before.filter(|byte| **byte == b'\n').count();
-        ConfigError { line: Some(line), ..ConfigError::of_file(self.file, problem) }
+        ConfigError { line: Some(line), ..ConfigError::of_file(self.file_at(at), problem) }
     }
 }
 
@@ -89,6 +116,11 @@ impl<'a> Section<'a> {
         let mut names: Vec<Text<'a>> = self.table.iter().map(key).collect();
         names.sort_by_key(|name| name.at);
         names
+    }
+
+    /// The file that a key stands in, where it stands at all.
+    pub fn file_of(&self, key: &str) -> &'a Path {
+        self.source.file_at(self.entry(key).map_or(self.at, |(at, _)| at))
     }
 
     /// Whether the key is there.
@@ -239,7 +271,7 @@ mod tests {
     use super::*;
 
     fn complaint(text: &str, read: impl Fn(&Section) -> Result<(), ConfigError>) -> String {
-        let source = Source { file: Path::new("c"), text };
+        let source = Source::one(Path::new("c"), text);
         let outcome = source.parse().and_then(|table| {
             Section::whole(source, table.get_ref(), &["a", "b", "queue"]).and_then(|section| read(&section))
         });

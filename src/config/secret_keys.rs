@@ -144,7 +144,7 @@ fn program(section: &Section, key: &str, origin: Origin, around: &Surroundings) 
     };
     let Some(first) = words.first_mut() else { return Err(section.error(key, at, "is empty")) };
     if first.contains('/') {
-        *first = around.resolve(section.source.file, first).to_string_lossy().into_owned();
+        *first = around.resolve(section.source.file_at(at), first).to_string_lossy().into_owned();
     } else if origin == Origin::Variable {
         return Err(section
             .error(key, at, format_args!("names {first:?} without its path"))
@@ -160,14 +160,14 @@ fn beside(section: &Section, text: Text, origin: Origin, around: &Surroundings) 
     if origin == Origin::Named && (path.components().count() != 1 || path.file_name().is_none()) {
         return Err(section.error("password-file", text.at, "leads out of the folder of a file given with -C"));
     }
-    Ok(around.resolve(section.source.file, text.value))
+    Ok(around.resolve(section.source.file_at(text.at), text.value))
 }
 
 /// A file that holds more passwords than one; not for those who control only the arguments.
 fn netrc(section: &Section, text: Text, origin: Origin, around: &Surroundings) -> Result<PathBuf, ConfigError> {
     match origin {
         Origin::Named => Err(origin.refusal(section, "netrc")),
-        Origin::Variable | Origin::Usual => Ok(around.resolve(section.source.file, text.value)),
+        Origin::Variable | Origin::Usual => Ok(around.resolve(section.source.file_at(text.at), text.value)),
     }
 }
 

@@ -78,7 +78,7 @@ pub(super) fn read(section: &Section, origin: Origin, around: &Surroundings) -> 
     let socket = match (section.string("socket")?, origin) {
         (None, _) => usual.socket,
         (Some(_), Origin::Named) => return Err(origin.refusal(section, "socket")),
-        (Some(path), _) => around.resolve(section.source.file, path.value),
+        (Some(path), _) => around.resolve(section.source.file_at(path.at), path.value),
     };
     let quota = Quota {
         rate: count("rate", 1_000_000)?.map_or(usual.quota.rate, |rate| rate as u32),
@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     fn parsed(text: &str, origin: Origin) -> Result<Serve, String> {
-        let source = Source { file: Path::new("/c/c.toml"), text };
+        let source = Source::one(Path::new("/c/c.toml"), text);
         let read = || {
             let table = source.parse()?;
             let top = Section::whole(source, table.get_ref(), keys::SERVE)?;

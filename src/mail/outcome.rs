@@ -93,6 +93,8 @@ pub enum Stage {
     Auth,
     Mail,
     Rcpt,
+    /// A folder of this machine where mail is kept.
+    Folder,
     /// DATA or BDAT and everything up to the reply behind the final dot.
     Data,
 }
@@ -112,6 +114,7 @@ impl fmt::Display for Stage {
             Stage::Auth => "AUTH",
             Stage::Mail => "MAIL FROM",
             Stage::Rcpt => "RCPT TO",
+            Stage::Folder => "delivery",
             Stage::Data => "DATA",
         })
     }

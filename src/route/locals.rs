@@ -91,7 +91,12 @@ impl Expansion<'_> {
         if !found.is_empty() {
             return Ok(found);
         }
-        match (self.locals.config.local_recipients, &self.account.from) {
+        let way = match self.account.store {
+            // Whoever it is, his mail is kept here.
+            Some(_) => LocalRecipients::Relay,
+            None => self.locals.config.local_recipients,
+        };
+        match (way, &self.account.from) {
             (LocalRecipients::Relay, _) => Mailbox::parse(&complete(self.locals, addressee))
                 .map(|mailbox| vec![mailbox])
                 .map_err(RouteError::Address),

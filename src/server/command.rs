@@ -1,6 +1,6 @@
 //! What a command line asks (RFC 5321 section 4.1.1, RFC 3030 section 2), and how a line is refused.
 
-use super::session::Form;
+use super::event::Form;
 use super::transaction::{Forward, Transaction};
 use std::fmt;
 

@@ -20,11 +20,13 @@
 
 mod body;
 mod command;
+mod event;
 mod line;
 mod session;
 mod speech;
 mod transaction;
 mod xtext;
 
-pub use session::{Event, Form, Question, Session, Settings, Tongue};
+pub use event::{Event, Form, Question, Settings, Tongue};
+pub use session::Session;
 pub use transaction::{Forward, Transaction, Wishes};

@@ -2,63 +2,10 @@
 
 use super::body::{Piece, Text};
 use super::command::{self, COMMANDS, Command, Refusal};
+use super::event::{Event, Question, Settings, Tongue};
 use super::line::{Ends, Line, Lines};
 use super::transaction::{Forward, Transaction, Wishes, too_big};
 use std::fmt::{Display, Write};
-
-/// What the server is told about itself.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// The name it greets with.
-    pub host: String,
-    /// The largest message taken, in octets; `None` for any.
-    pub max_size: Option<u64>,
-    /// The most recipients of one message.
-    pub max_recipients: usize,
-    pub tongue: Tongue,
-}
-
-/// What is spoken besides standard SMTP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tongue {
-    Standard,
-    /// What our own `sendmail` asks the spooler: its options as parameters of MAIL, XQUEUE, and ETRN for a queue run.
-    Ours,
-}
-
-/// What a client asks that is no message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Question {
-    /// XQUEUE: what waits.
-    Queue(Form),
-    /// ETRN: that what waits is tried.
-    Flush,
-}
-
-/// How a listing is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    Mailq,
-    Json,
-}
-
-/// What the driver has to do.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Event<'a> {
-    /// A message begins: open a draft for it.
-    Begin(Transaction),
-    /// Octets of the message, dots unstuffed, otherwise as they came.
-    Data(&'a [u8]),
-    /// The message is whole. Say [`Session::accepted`] when it is durable, or else [`Session::failed`] or
-    /// [`Session::refused`], before the next call.
-    End,
-    /// The message will not be whole: drop the draft.
-    Abort,
-    /// Say [`Session::answer`].
-    Asked(Question),
-    /// Write the replies, drop the draft if one is open, and end.
-    Quit,
-}
 
 /// The server's side of one connection.
 pub struct Session {
@@ -109,16 +56,6 @@ enum Verdict {
 
 /// Command lines without a message in between, after which a client is taken to be mad.
 const MOST_COMMANDS: u32 = 10_000;
-
-/// The usual most recipients of one message.
-pub(super) const MOST_RECIPIENTS: usize = 1000;
-
-impl Settings {
-    /// Those of a server that speaks standard SMTP.
-    pub fn standard(host: String, max_size: Option<u64>) -> Settings {
-        Settings { host, max_size, max_recipients: MOST_RECIPIENTS, tongue: Tongue::Standard }
-    }
-}
 
 impl Session {
     /// A session that has its greeting to write.

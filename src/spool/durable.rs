@@ -101,7 +101,7 @@ impl Drop for Unnamed {
 pub enum Unpublished {
     /// The name is taken.
     Taken,
-    /// Nothing is left under the name.
+    /// Nothing is left under the name, or an empty file.
     Undone(io::Error),
     /// The name is still there and could not be taken back.
     Doubtful(io::Error),
@@ -115,7 +115,8 @@ pub fn publish(file: &mut Unnamed, directory: &Directory, name: &str) -> Result<
         Err(error) => return Err(Unpublished::Undone(error)),
     }
     let synced = sync_file(&file.file).and_then(|()| sync_directory(directory));
-    synced.map_err(|error| match unlink(directory, name) {
+    // A name that cannot be taken back leads to nothing: nobody sends an entry without its octets.
+    synced.map_err(|error| match unlink(directory, name).or_else(|_| file.file.set_len(0)) {
         Ok(()) => Unpublished::Undone(error),
         Err(_) => Unpublished::Doubtful(error),
     })

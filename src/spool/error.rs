@@ -21,7 +21,9 @@ pub enum SpoolError {
     Newer { path: PathBuf, found: String },
     /// One entry that cannot be read.
     Unreadable { path: PathBuf, flaw: Flaw },
-    /// The entry has its name, is not known to be durable, and cannot be taken back.
+    /// The entry has its name, is not known to be durable, and cannot be taken back: the disk takes no change at all
+    /// any more. The one case in which a message may be in the spool although its caller still owns it: a promise that
+    /// a power cut could break would be worse than a message sent twice when the disk is mended.
     Doubtful { path: PathBuf, source: io::Error },
 }
 

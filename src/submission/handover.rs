@@ -173,6 +173,7 @@ impl Session {
             Ok(false) => return self.last_words(Fault::Unasked, watch).map(Some),
             Err(fault) => return Err(fault),
         }
+        watch.patience.doubt(true);
         match self.dialogue.stream.send(&piece, watch.patience) {
             Ok(()) => Ok(None),
             Err(fault) => self.last_words(fault, watch).map(Some),

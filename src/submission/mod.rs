@@ -51,7 +51,7 @@ pub use capabilities::Capabilities;
 pub use certificate::Facts;
 pub use fault::Fault;
 pub use line::Line;
-pub use patience::Patience;
+pub use patience::{Foreground, Parting, Patience};
 pub use probe::{Knock, Probe, Symptom};
 pub use session::Session;
 pub use tls::Roots;

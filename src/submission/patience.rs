@@ -11,8 +11,36 @@ pub struct Patience {
     pub step: Duration,
     /// The end of everything, whatever the server drips.
     pub overall: Option<Instant>,
-    /// At this moment, once, `detach` is called and the work goes on (DESIGN section 2: a foreground attempt over 30 s).
-    pub foreground: Option<(Instant, Box<dyn FnMut() + Send>)>,
+    /// Whom it keeps waiting.
+    pub foreground: Option<Foreground>,
+}
+
+/// A caller who waits, and is let go when that has taken long enough, while the work goes on (DESIGN section 2).
+pub struct Foreground {
+    moment: Instant,
+    detach: Box<dyn FnMut() -> Parting + Send>,
+    /// The end of a message is on its way, and the reply that decides is not here: whoever breaks off now may have
+    /// sent it.
+    in_doubt: bool,
+}
+
+/// What came of letting the caller go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parting {
+    /// Nobody waits any more; or there is nothing that could be left to be done without him.
+    Done,
+    /// The system has no process for the rest of the work. The message is safe.
+    Impossible,
+}
+
+/// How soon a caller who could not be let go is tried to be let go again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+impl Foreground {
+    /// At `moment` `detach` is called: once, unless it says that it was impossible.
+    pub fn new(moment: Instant, detach: Box<dyn FnMut() -> Parting + Send>) -> Foreground {
+        Foreground { moment, detach, in_doubt: false }
+    }
 }
 
 impl Patience {
@@ -32,15 +60,34 @@ impl Patience {
         self.overall.is_some_and(|overall| Instant::now() >= overall)
     }
 
-    /// How long to sleep before looking again for something awaited until `end`; `None` when time is up. Calls
-    /// `detach` when its moment has come.
+    /// Notes whether the end of a message is on its way and unanswered.
+    pub(super) fn doubt(&mut self, in_doubt: bool) {
+        if let Some(foreground) = &mut self.foreground {
+            foreground.in_doubt = in_doubt;
+        }
+    }
+
+    /// Lets the caller go when the moment has come. Where the system has no process for the rest, the attempt ends at
+    /// once, for the message is safe and a caller must not hang; only behind the end of the message it does not, lest
+    /// it be sent twice.
+    fn part(&mut self, now: Instant) {
+        let Some(mut foreground) = self.foreground.take_if(|foreground| now >= foreground.moment) else { return };
+        match (foreground.detach)() {
+            Parting::Done => {}
+            Parting::Impossible if foreground.in_doubt => {
+                self.foreground = Some(Foreground { moment: now + AGAIN, ..foreground });
+            }
+            Parting::Impossible => self.overall = Some(now),
+        }
+    }
+
+    /// How long to sleep before looking again for something awaited until `end`; `None` when time is up. Lets the
+    /// caller go when the moment has come.
     pub(super) fn nap(&mut self, end: Instant) -> Option<Duration> {
         let now = Instant::now();
-        if let Some((_, mut detach)) = self.foreground.take_if(|(moment, _)| now >= *moment) {
-            detach();
-        }
+        self.part(now);
         let end = self.overall.map_or(end, |overall| end.min(overall));
-        let wake = self.foreground.as_ref().map_or(end, |(moment, _)| end.min(*moment));
+        let wake = self.foreground.as_ref().map_or(end, |foreground| end.min(foreground.moment));
         (now < end).then(|| wake.saturating_duration_since(now))
     }
 
@@ -81,20 +128,39 @@ mod tests {
     #[test]
     fn detach_is_called_once_and_the_wait_goes_on() {
         let calls = Arc::new(AtomicUsize::new(0));
-        let counter = Arc::clone(&calls);
         let mut patience = patience(Duration::from_millis(30));
-        patience.foreground = Some((
-            Instant::now(),
-            Box::new(move || {
-                counter.fetch_add(1, Ordering::Relaxed);
-            }),
-        ));
+        patience.foreground = Some(foreground(&calls, Parting::Done));
         let (ours, _theirs) = UnixStream::pair().unwrap();
         let end = patience.deadline();
         let ready = patience.poll(&mut [PollFd::new(ours.as_fd(), PollFlags::POLLIN)], end).unwrap();
         assert!(!ready);
         assert!(Instant::now() >= end);
         assert_eq!(calls.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn a_caller_who_cannot_be_let_go_is_not_kept_waiting_unless_the_message_may_be_there() {
+        let calls = Arc::new(AtomicUsize::new(0));
+        let mut patience = patience(Duration::from_secs(600));
+        patience.foreground = Some(foreground(&calls, Parting::Impossible));
+        patience.doubt(true);
+        let end = patience.deadline();
+        assert!(patience.nap(end).is_some_and(|nap| nap <= AGAIN));
+        assert!(!patience.is_over());
+        patience.doubt(false);
+        patience.foreground.as_mut().unwrap().moment = Instant::now();
+        assert_eq!(patience.nap(end), None);
+        assert!(patience.is_over());
+        assert_eq!(calls.load(Ordering::Relaxed), 2);
+    }
+
+    fn foreground(calls: &Arc<AtomicUsize>, parting: Parting) -> Foreground {
+        let calls = Arc::clone(calls);
+        let detach = move || {
+            calls.fetch_add(1, Ordering::Relaxed);
+            parting
+        };
+        Foreground::new(Instant::now(), Box::new(detach))
     }
 
     #[test]

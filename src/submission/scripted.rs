@@ -211,6 +211,7 @@ pub fn account(identity: &Identity, endpoints: &[(&Relay, Tls)]) -> Account {
         name: "test".into(),
         provider: None,
         endpoints: endpoints.iter().map(endpoint).collect(),
+        store: None,
         user: None,
         secret: None,
         auth: Auth::Auto,

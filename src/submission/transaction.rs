@@ -49,7 +49,9 @@ impl Session {
         }
         while !waiting.is_empty() && ledger.trouble.is_none() && self.takes_more() {
             let batch = self.next_batch(&mut waiting);
-            match self.transact(envelope, batch, wire, &mut ledger, &mut watch) {
+            let transacted = self.transact(envelope, batch, wire, &mut ledger, &mut watch);
+            watch.patience.doubt(false);
+            match transacted {
                 Ok(postponed) => postponed.into_iter().rev().for_each(|candidate| waiting.push_front(candidate)),
                 Err(end) => self.end(end, &mut ledger),
             }
@@ -119,6 +121,7 @@ impl Session {
                 said.verb_sent = true;
             }
             let stage = expected.first().map_or(Stage::Mail, Step::stage);
+            watch.patience.doubt(said.verb_sent && verb == Verb::BdatBehind);
             self.dialogue.send(&flight, watch).map_err(|fault| End::Broke(stage, fault))?;
             for step in expected {
                 let reply = self.hear(step.stage(), watch)?;

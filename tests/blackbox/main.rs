@@ -7,9 +7,11 @@
     reason = "a test ends where something cannot go on, and makes its own files"
 )]
 
+mod delivery;
 mod doctor;
 mod envelope;
 mod errors;
+mod fragments;
 mod gmail;
 mod hygiene;
 mod imports;

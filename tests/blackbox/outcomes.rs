@@ -1,5 +1,6 @@
 //! The table of DESIGN section 2, row by row: exit status, what is said, and where the message is afterwards.
 
+use crate::support::sandbox::account_for;
 use crate::support::*;
 
 const TWO: [&str; 3] = ["-i", "bob@example.org", "carol@example.org"];
@@ -79,6 +80,20 @@ fn a_fault_of_the_account_is_told_and_keeps_the_message() {
         assert_eq!((&entry["state"], &entry["held_by"]), (&"held".into(), &"account".into()), "{said}\n{entry:#}");
         assert!(!entry["reason"].as_str().unwrap().is_empty());
     }
+}
+
+#[test]
+fn a_held_account_is_told_of_even_when_its_fallback_cannot_be_reached() {
+    let first = Relay::start(Script::starttls().login(USER, PASSWORD).when("login", [say("535 5.7.8 not accepted")]));
+    let mut other = Relay::offline(Script::plain());
+    let sandbox = Sandbox::for_relay(&first)
+        .account("fallback = [\"other\"]")
+        .tables(&format!("[accounts.other]\n{}", account_for(&other)));
+    let said = sandbox.sendmail(TWO).input(MESSAGE).warns();
+    assert!(said.contains("535 5.7.8 not accepted") && said.contains("hint: "), "{said}");
+    assert_eq!(kept(&sandbox), (1, 0), "{said}");
+    other.go_online();
+    sandbox.sendmail(TWO).input(MESSAGE).silent();
 }
 
 #[test]

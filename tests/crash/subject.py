@@ -14,6 +14,7 @@ class StandIn:
     """The one-page mailer of stand_in.rs."""
 
     name = "stand_in"
+    at_once = 1  # messages that a run has under way
 
     def __init__(self, binary=None):
         self.binary = binary or ROOT / "target/release/examples/stand_in"
@@ -32,6 +33,7 @@ class Mailchute:
     """The program itself, as sendmail, against a relay without TLS on this host."""
 
     name = "mailchute"
+    at_once = 2  # one on each connection
 
     def __init__(self, binary=None):
         self.binary = binary or ROOT / "target/release/mailchute"
@@ -54,6 +56,7 @@ class Mailchute:
         if not config.exists():
             config.write_text(
                 f'[accounts.test]\nhost = "127.0.0.1"\nport = {port}\ntls = "none"\nfrom = "alice@example.com"\n'
+                f"connections = {self.at_once}\n"
                 '[spool]\ndirectory = "spool"\n'
             )
             config.chmod(0o600)
@@ -80,9 +83,9 @@ class Home:
         self.path.mkdir(exist_ok=True)
         self.environment = subject.environment(self.path, port)
 
-    def run(self, argv, octets=b"", wrapper=(), **more):
+    def run(self, argv, octets=b"", wrapper=(), within=120, **more):
         done = subprocess.run(
-            [*wrapper, *argv], input=octets, env=self.environment, capture_output=True, timeout=120, **more
+            [*wrapper, *argv], input=octets, env=self.environment, capture_output=True, timeout=within, **more
         )
         return done.returncode
 
@@ -92,8 +95,8 @@ class Home:
     def send(self, message, recipients, wrapper=()):
         return self.run(self.subject.send(self.path, self.port, recipients), message.octets, wrapper)
 
-    def flush(self, wrapper=()):
-        return self.run(self.subject.flush(self.path, self.port), b"", wrapper)
+    def flush(self, wrapper=(), **more):
+        return self.run(self.subject.flush(self.path, self.port), b"", wrapper, **more)
 
     def leftovers(self):
         """Names in the spool that should not be there once everything is delivered."""

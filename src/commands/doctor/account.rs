@@ -7,7 +7,8 @@ use super::check::{Check, Group};
 use super::reach::{self, Survey};
 use super::{network, settings, tokens};
 use crate::clock::Moment;
-use crate::config::{Account, Endpoint, LocalRecipients, Secret};
+use crate::config::{Account, Endpoint, LocalRecipients, Secret, Store};
+use crate::delivery;
 use crate::diagnostic::Explain;
 use crate::exit::Exit;
 use crate::mail::address::Addressee;
@@ -24,6 +25,7 @@ const LOGIN: Duration = Duration::from_secs(60);
 /// Everything about one account.
 pub fn checks(context: &Context, account: &Account) -> Vec<Check> {
     let mut checks = settings::of_account(context, account);
+    checks.extend(account.store.as_ref().map(folder));
     if let Some(survey) = reach::survey(context, account) {
         let soon = Moment::now().after(SOON).rfc3339();
         checks.extend(network::checks(&survey, &soon[..10]));
@@ -36,6 +38,16 @@ pub fn checks(context: &Context, account: &Account) -> Vec<Check> {
     }
     checks.extend(root(context, account));
     checks
+}
+
+/// Whether mail can be kept where it is to be.
+fn folder(store: &Store) -> Check {
+    match delivery::examine(store) {
+        Ok(()) => Check::good(Group::File, store.to_string(), "can be written to"),
+        Err((problem, fix)) => {
+            fix.into_iter().fold(Check::bad(Group::File, store.to_string(), problem, Exit::Config), Check::fix)
+        }
+    }
 }
 
 /// Logs in where a verified connection was possible, and offers the sender.

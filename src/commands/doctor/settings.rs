@@ -14,7 +14,10 @@ pub fn general(context: &Context) -> Vec<Check> {
     let config = &context.config;
     let mut checks = Vec::new();
     match &config.file {
-        Some(file) => checks.push(mode(file, "configuration")),
+        Some(file) => {
+            checks.push(mode(file, "configuration"));
+            checks.extend(config.fragments.iter().map(|file| mode(file, "configuration")));
+        }
         None => checks.push(Check::good(Group::File, "configuration", "there is none, all is default")),
     }
     checks.extend(provenance::general(config).iter().map(shown));
@@ -32,7 +35,7 @@ pub fn of_account(context: &Context, account: &Account) -> Vec<Check> {
         Some(Secret::Netrc { file, .. }) => checks.push(mode(file, "netrc")),
         _ => {}
     }
-    if account.from.is_none() {
+    if account.from.is_none() && account.store.is_none() {
         checks.push(
             Check::warning(Group::Config, "from", "not set")
                 .because("the relay sees this host's own login names as senders")

@@ -78,6 +78,7 @@ fn account(port: u16, login: bool) -> Account {
         name: "test".into(),
         provider: None,
         endpoints: vec![Endpoint { host: "127.0.0.1".into(), port, tls: Tls::None }],
+        store: None,
         user: login.then(|| "alice".into()),
         secret: login.then(|| Secret::Literal(Password::new(b"s3cret-s3cret".to_vec()))),
         auth: Auth::Auto,
