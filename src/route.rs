@@ -153,26 +153,17 @@ pub(crate) mod samples {
     //! Accounts and configurations for the tests of this room.
 
     use super::*;
-    use crate::config::{Auth, Endpoint, Limits, LocalRecipients, QueuePolicy, RewriteFrom, Serve, Tls, Trust};
+    use crate::config::{Endpoint, LocalRecipients, QueuePolicy, RewriteFrom, Serve, Tls};
     use std::collections::BTreeMap;
 
     pub fn account(name: &str, from: Option<&str>, identities: &[&str], rewrite_from: RewriteFrom) -> Account {
         Account {
             name: name.to_string(),
-            provider: None,
             endpoints: vec![Endpoint { host: "x.org".into(), port: 587, tls: Tls::Starttls }],
-            store: None,
-            user: None,
-            secret: None,
-            auth: Auth::Auto,
-            trust: Trust::System,
-            ehlo_name: None,
             from: from.map(|from| Mailbox::parse(from).unwrap()),
             identities: identities.iter().map(|identity| identity.to_string()).collect(),
             rewrite_from,
-            limits: Limits::default(),
-            fallback: Vec::new(),
-            digest: 0,
+            ..Account::sample()
         }
     }
 

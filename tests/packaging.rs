@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_macros, reason = "a test program")]
 
 use mailchute::cli::{self, Invocation};
+use mailchute::config;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -62,16 +63,82 @@ fn the_acceptor_has_no_way_to_the_password_or_the_network() {
 }
 
 #[test]
-fn a_shell_can_read_the_hooks() {
-    for entry in fs::read_dir("packaging/network").unwrap() {
-        let path = entry.unwrap().path();
+fn a_shell_can_read_the_scripts() {
+    let folders = ["packaging/network", "packaging/debian", "packaging/rpm", "packaging/alpine", "packaging/sysv"];
+    let scripts = folders.iter().flat_map(|folder| files(Path::new(folder))).filter(|path| {
+        let name = path.file_name().unwrap().to_string_lossy();
+        let is_text = ["README", "changelog", "copyright", "description", "lintian", "APKBUILD"];
+        !is_text.iter().any(|start| name.starts_with(start))
+    });
+    for path in scripts {
         assert!(Command::new("sh").arg("-n").arg(&path).status().unwrap().success(), "{}", path.display());
     }
 }
 
+#[test]
+fn every_recipe_makes_this_version() {
+    let version = env!("CARGO_PKG_VERSION");
+    for (recipe, line) in [
+        ("packaging/debian/changelog", format!("mailchute ({version}-1) ")),
+        ("packaging/arch/PKGBUILD", format!("\npkgver={version}\n")),
+        ("packaging/alpine/APKBUILD", format!("\npkgver={version}\n")),
+        ("packaging/nix/default.nix", format!("version = \"{version}\";")),
+        ("packaging/homebrew/mailchute.rb", format!("/mailchute-{version}.tar.gz\"\n")),
+    ] {
+        assert!(fs::read_to_string(recipe).unwrap().contains(&line), "{recipe}: {line:?}");
+    }
+}
+
+#[test]
+fn what_the_packages_hold_is_there_and_not_set_id() {
+    let manifest: toml::Table = fs::read_to_string("Cargo.toml").unwrap().parse().unwrap();
+    let metadata = manifest["package"]["metadata"].as_table().unwrap();
+    for kind in ["deb", "generate-rpm"] {
+        let assets = metadata[kind]["assets"].as_array().unwrap();
+        let said: Vec<(&str, &str)> = assets.iter().filter_map(source_and_mode).collect();
+        for (source, mode) in &said {
+            assert!(["644", "755"].contains(mode), "{kind}: {source} has mode {mode}");
+            let made_by_the_build = source.starts_with("target/");
+            assert!(made_by_the_build || source.ends_with('*') || Path::new(source).is_file(), "{kind}: {source}");
+        }
+        for unit in ["mailchute.socket", "mailchute.service", "mailchute-send.service"] {
+            assert!(said.iter().any(|(source, _)| source.ends_with(&format!("system/{unit}"))), "{kind}: {unit}");
+        }
+    }
+}
+
+/// Of an asset that is a file: `None` for a link.
+fn source_and_mode(asset: &toml::Value) -> Option<(&str, &str)> {
+    match asset.as_array() {
+        Some(list) => Some((list[0].as_str()?, list[2].as_str()?)),
+        None => Some((asset.get("source")?.as_str()?, asset["mode"].as_str()?)),
+    }
+}
+
+#[test]
+fn the_example_of_a_configuration_is_one() {
+    let example = fs::read_to_string("packaging/config.toml").unwrap();
+    assert!(example.parse::<toml::Table>().unwrap().is_empty(), "an account that nobody has asked for");
+    let blocks: Vec<String> = example.split("\n\n").map(|block| block.replace("\n#", "\n")).collect();
+    let sections: Vec<toml::Table> = blocks
+        .iter()
+        .filter_map(|block| block.strip_prefix('#').filter(|text| text.starts_with('[')))
+        .map(|text| text.parse().unwrap())
+        .collect();
+    assert_eq!(sections.len(), 3, "{blocks:?}");
+    for account in sections.iter().filter_map(|section| section.get("accounts")?.get("relay")?.as_table()) {
+        for key in account.keys() {
+            assert!(config::KEYS.iter().any(|(_, keys)| keys.contains(&key.as_str())), "{key}");
+        }
+    }
+}
+
 fn units(whose: &str) -> Vec<PathBuf> {
-    let folder = Path::new("packaging/systemd").join(whose);
-    let mut units: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    units.sort();
-    units
+    files(&Path::new("packaging/systemd").join(whose))
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
 }

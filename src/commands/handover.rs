@@ -43,13 +43,15 @@ const MOST_LINES: usize = 1 << 20;
 /// Octets of the message that are sent before a reply is waited for.
 const CHUNK: usize = 128 << 10;
 
-/// The spooler, when it is for it to send: the caller has no account, or the system's spool is not his to write to.
+/// The spooler, when it is for it to send: the caller has no account of his own, as that of the system's file is the
+/// spooler's; or the spool is not his to write to.
 pub fn spooler(context: &Context) -> Option<Spooler> {
     let config = &context.config;
     let is_foreign =
         || std::fs::metadata(&config.spool).is_ok_and(|found| found.uid() != nix::unistd::geteuid().as_raw());
     let socket = &config.serve.socket;
-    let goes = (config.accounts.is_empty() || is_foreign()) && is_socket(socket);
+    let has_none = config.accounts.is_empty() || config.is_the_systems();
+    let goes = (has_none || is_foreign()) && is_socket(socket);
     goes.then(|| Spooler { socket: socket.clone(), verbose: context.global.verbose })
 }
 

@@ -145,3 +145,27 @@ impl Default for Limits {
         Limits { recipients: 100, connections: 2, size: None }
     }
 }
+
+#[cfg(test)]
+impl Account {
+    /// One at nothing in particular, for tests that say what matters to them.
+    pub fn sample() -> Account {
+        Account {
+            name: "test".into(),
+            provider: None,
+            endpoints: Vec::new(),
+            store: None,
+            user: None,
+            secret: None,
+            auth: Auth::Auto,
+            trust: Trust::System,
+            ehlo_name: None,
+            from: None,
+            identities: Vec::new(),
+            rewrite_from: RewriteFrom::Never,
+            limits: Limits::default(),
+            fallback: Vec::new(),
+            digest: 0,
+        }
+    }
+}

@@ -135,8 +135,10 @@ fn identities(section: &Section) -> Result<Vec<String>, ConfigError> {
 
 fn limits(section: &Section, preset: Option<&Preset>) -> Result<Limits, ConfigError> {
     // A folder takes one message after the other.
-    let connections = if ["maildir", "mbox"].iter().any(|key| section.has(key)) { 1 } else { 4 };
-    let usual = Limits { connections, ..Limits::default() };
+    let usual = match ["maildir", "mbox"].iter().any(|key| section.has(key)) {
+        true => Limits { connections: 1, ..Limits::default() },
+        false => Limits::default(),
+    };
     let count = |key| Ok(section.number(key, 1..=10_000)?.and_then(|number| usize::try_from(number).ok()));
     Ok(Limits {
         recipients: count("recipients")?.or(preset.and_then(|preset| preset.recipients)).unwrap_or(usual.recipients),

@@ -146,6 +146,11 @@ impl Config {
         if process.caller.is_root() { Some(paths::SYSTEM_FILE.into()) } else { paths::user_file(process) }
     }
 
+    /// Whether it came from the system's file, whose accounts are the spooler's where there is one.
+    pub fn is_the_systems(&self) -> bool {
+        self.file.as_deref() == Some(Path::new(paths::SYSTEM_FILE))
+    }
+
     /// Drops where passwords are and what they are, in a process that must not know.
     pub fn forget_secrets(&mut self) {
         self.accounts.iter_mut().for_each(|account| account.secret = None);

@@ -73,14 +73,21 @@ impl Session {
     /// The rest of a flight that went out although, as we know now, nobody is to get the message.
     pub(super) fn end_without_recipients(&mut self, verb: Verb, watch: &mut Watch) -> Result<(), End> {
         let reply = self.hear(Stage::Data, watch)?;
-        if verb == Verb::DataBehind && reply.code == 354 {
-            // RFC 2920 section 3.1: such a server gets its end of data and will refuse it.
-            let mut flight = Flight::default();
-            flight.message(b".\r\n");
-            self.dialogue.send(&flight, watch).map_err(|fault| End::Broke(Stage::Data, fault))?;
-            self.hear(Stage::Data, watch)?;
+        let reply = match (verb, reply.code) {
+            (Verb::DataBehind, 354) => {
+                // RFC 2920 section 3.1: such a server gets its end of data and will refuse it.
+                let mut flight = Flight::default();
+                flight.message(b".\r\n");
+                self.dialogue.send(&flight, watch).map_err(|fault| End::Broke(Stage::Data, fault))?;
+                self.hear(Stage::Data, watch)?
+            }
+            (Verb::DataBehind, 200..=299) => return Err(End::Broke(Stage::Data, Fault::Unexpected(reply))),
+            _ => reply,
+        };
+        match reply.code {
+            300..=399 => Err(End::Broke(Stage::Data, Fault::Unexpected(reply))),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Sends the message, if it is not on its way, and reads the reply that decides.

@@ -36,7 +36,7 @@ mod offer;
 mod opening;
 mod patience;
 mod probe;
-mod reply;
+pub mod reply;
 mod sasl;
 mod scram;
 mod session;

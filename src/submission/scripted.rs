@@ -15,7 +15,7 @@
 //! At the end of the script it hears the client out.
 
 use super::{Direction, Observer, Patience};
-use crate::config::{Account, Auth, Endpoint, Limits, Password, RewriteFrom, Secret, Tls, Trust};
+use crate::config::{Account, Endpoint, Limits, Password, Secret, Tls, Trust};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
@@ -208,21 +208,11 @@ impl Identity {
 pub fn account(identity: &Identity, endpoints: &[(&Relay, Tls)]) -> Account {
     let endpoint = |(relay, tls): &(&Relay, Tls)| Endpoint { host: "localhost".into(), port: relay.port, tls: *tls };
     Account {
-        name: "test".into(),
-        provider: None,
         endpoints: endpoints.iter().map(endpoint).collect(),
-        store: None,
-        user: None,
-        secret: None,
-        auth: Auth::Auto,
         trust: Trust::File(identity.authority.path().to_owned()),
         ehlo_name: Some("client.example".into()),
-        from: None,
-        identities: Vec::new(),
-        rewrite_from: RewriteFrom::Never,
-        limits: Limits { recipients: 100, connections: 1, size: None },
-        fallback: Vec::new(),
-        digest: 0,
+        limits: Limits { connections: 1, ..Limits::default() },
+        ..Account::sample()
     }
 }
 

@@ -113,3 +113,6 @@ fn sum_up(mut setbacks: Vec<Setback>, account: &str) -> Trouble {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod model;

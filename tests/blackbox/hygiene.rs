@@ -124,6 +124,30 @@ fn a_tight_file_size_limit_loses_nothing() {
     }
 }
 
+/// Also of those that nobody can work under.
+#[test]
+fn other_tight_limits_mean_success_or_a_clean_refusal() {
+    let descriptors = (3..12).map(|most| format!("ulimit -n {most}"));
+    let memory = [6, 8, 12, 16, 24].map(|megabytes| format!("ulimit -v {}", megabytes << 10));
+    let others = ["ulimit -f 0", "ulimit -s 64", "ulimit -t 1", "ulimit -u 0", "ulimit -l 0; ulimit -d 4096"];
+    for limit in descriptors.chain(memory).chain(others.map(String::from)) {
+        for down in [false, true] {
+            let mut relay = Relay::offline(Script::plain());
+            if !down {
+                relay.go_online();
+            }
+            let sandbox = Sandbox::for_relay(&relay);
+            let script = format!("{limit}; exec \"$@\"");
+            let finished = sandbox.sendmail(TO_BOB).through_shell(&script).input(MESSAGE).finish();
+            let accepted = relay.messages().len() + sandbox.queue().len();
+            // Without memory to be loaded, the system ends it before it begins.
+            let refused = matches!(finished.status.code(), None | Some(71 | 75 | 126 | 127));
+            let taken = finished.status.code() == Some(0);
+            assert!(taken && accepted == 1 || refused && accepted == 0, "{limit}: {accepted} {finished:?}");
+        }
+    }
+}
+
 #[test]
 fn a_large_message_needs_little_memory() {
     let relay = Relay::start(Script::plain());

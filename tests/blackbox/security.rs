@@ -255,6 +255,25 @@ fn planted_objects_in_the_spool_are_neither_followed_nor_sent() {
 }
 
 #[test]
+fn a_name_that_is_no_queue_id_opens_nothing() {
+    let relay = Relay::offline(Script::plain());
+    let sandbox = Sandbox::for_relay(&relay);
+    sandbox.sendmail(["-t", "-i"]).input(MESSAGE).silent();
+    fs::copy(sandbox.queue().remove(0), sandbox.spool().join("x")).unwrap();
+    let long = "0".repeat(300);
+    for name in ["../x", "../../home", "/etc/passwd", ".", "", "a/b", "\u{1b}[2J", "-x\n", long.as_str()] {
+        for verb in ["show", "hold", "remove", "retry"] {
+            let finished = sandbox.mailchute(["queue", verb, name]).finish();
+            assert!(matches!(finished.status.code(), Some(64 | 65)), "{verb} {name:?} {finished:?}");
+            assert!(!finished.stdout.contains("bob@") && !finished.stderr.contains('\u{1b}'), "{finished:?}");
+        }
+        let _ = sandbox.sendmail([format!("-qI{name}")]).finish();
+    }
+    assert!(sandbox.spool().join("x").exists());
+    assert_eq!(sandbox.queue().len(), 1);
+}
+
+#[test]
 fn an_entry_that_a_backup_has_linked_is_sent() {
     let mut relay = Relay::offline(Script::plain());
     let sandbox = Sandbox::for_relay(&relay);

@@ -14,6 +14,7 @@ def digest(body):
 
 class Relay:
     def __init__(self, before_accepting=lambda message_id, recipient: None):
+        self.patient = False  # whether those of `later` are taken now
         self.accepted = []  # (message id, recipient, digest of the body), in the order of acceptance
         self.lock = threading.Lock()
         self.before_accepting = before_accepting
@@ -51,7 +52,7 @@ class Relay:
                 recipient = re.search(rb"<([^>]*)>", line)[1].decode()
                 if recipient.startswith("reject"):
                     say("550 5.1.1 no such user")
-                elif recipient.startswith("later"):
+                elif recipient.startswith("later") and not self.patient:
                     say("451 4.7.1 try later")
                 else:
                     recipients.append(recipient)

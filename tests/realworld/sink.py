@@ -1,9 +1,10 @@
 """The recording relay: an SMTP server that keeps every transaction exactly as it came over the wire.
 
 It knows SMTP and nothing of who sends. Recipients called `reject...` are refused for good, `defer...` for now; `broken...` too, but at
-the end of DATA.
+the end of DATA. Where it has a login, it takes nothing without.
 """
 
+import base64
 import re
 import socket
 import ssl
@@ -40,10 +41,12 @@ class Transaction:
 
 
 class Sink:
-    """Listens on one address: plain (with STARTTLS when there is a certificate) and implicit TLS. Thread per connection."""
+    """Listens on one address: plain (with STARTTLS when there is a certificate) and implicit TLS. Thread per connection.
+    `login` is a pair of user and password, asked for behind TLS only."""
 
-    def __init__(self, address, certificate=None, ports=(25, 587), tls_ports=(465,)):
+    def __init__(self, address, certificate=None, ports=(25, 587), tls_ports=(465,), login=None):
         self.context = None
+        self.ticket = login and base64.b64encode("\0".join(["", *login]).encode()).decode()
         if certificate:
             self.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
             self.context.load_cert_chain(*certificate)
@@ -91,13 +94,14 @@ class Sink:
             connection.sendall(text.encode() + b"\r\n")
 
         reply("220 sink.test ESMTP")
-        current = None
+        current, known = None, not self.ticket
         while line := reader.readline():
             line = line.rstrip(b"\r\n").decode("utf-8", "surrogateescape")
-            self.dialogue.append(f"C: {line}")
+            self.dialogue.append(f"C: {'AUTH ...' if line.startswith('AUTH') else line}")
             verb = line[:4].upper()
             if verb == "EHLO":
                 offers = EXTENSIONS + (["STARTTLS"] if self.context and not encrypted else [])
+                offers += ["AUTH PLAIN"] if self.ticket and encrypted else []
                 for offer in ["sink.test"] + offers[:-1]:
                     reply(f"250-{offer}")
                 reply(f"250 {offers[-1]}")
@@ -105,6 +109,11 @@ class Sink:
                 reply("220 2.0.0 go ahead")
                 connection = self.context.wrap_socket(connection, server_side=True)
                 return self._continue(connection)
+            elif verb == "AUTH":
+                known = encrypted and line == f"AUTH PLAIN {self.ticket}"
+                reply("235 2.7.0 welcome" if known else "535 5.7.8 wrong user or password")
+            elif not known and verb in ("MAIL", "RCPT", "DATA"):
+                reply("530 5.7.0 log in first")
             elif verb == "MAIL":
                 path, parameters = split_path(line)
                 current = Transaction(path, parameters)

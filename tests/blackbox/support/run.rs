@@ -40,6 +40,10 @@ impl Run {
         let mut command = Command::new(&program);
         command.env_clear().args(arguments);
         let shown = format!("{command:?}");
+        // Where an instrumented program counts what it reaches (tests/security/run coverage).
+        if let Some(profile) = std::env::var_os("LLVM_PROFILE_FILE") {
+            command.env("LLVM_PROFILE_FILE", profile);
+        }
         Run { command, input: Vec::new(), shown }
     }
 
