@@ -1,5 +1,6 @@
 //! What time it is, and how mail, JSON and the queue listing write it. The only place that asks the clock.
 
+use jiff::fmt::rfc2822::DateTimeParser;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ZonedDateTime};
 use std::time::Duration;
@@ -18,6 +19,12 @@ impl Moment {
     /// From whole seconds since 1970.
     pub fn from_seconds(seconds: u64) -> Moment {
         Moment(seconds.saturating_mul(1_000_000))
+    }
+
+    /// From a date as mail and HTTP write it (RFC 5322 section 3.3, RFC 9110 section 5.6.7).
+    pub fn from_date(text: &str) -> Option<Moment> {
+        let moment = DateTimeParser::new().parse_timestamp(text.trim()).ok()?;
+        u64::try_from(moment.as_microsecond()).ok().map(Moment)
     }
 
     /// Whole seconds since 1970.
@@ -80,6 +87,17 @@ mod tests {
         assert_eq!(moment.rfc3339(), "2026-11-24T14:04:05Z");
         assert_eq!(moment.asctime(), "Tue Nov 24 14:04:05 2026");
         assert_eq!(moment.zoned(TimeZone::UTC).strftime("%a %b %e %H:%M:%S").to_string(), "Tue Nov 24 14:04:05");
+    }
+
+    #[test]
+    fn a_date_of_mail_and_one_of_http_are_the_same() {
+        let moment = Moment::from_seconds(1_795_529_045);
+        for text in
+            ["Tue, 24 Nov 2026 14:04:05 GMT", "Tue, 24 Nov 2026 15:04:05 +0100", " 24 Nov 2026 14:04:05 +0000\r"]
+        {
+            assert_eq!(Moment::from_date(text), Some(moment), "{text}");
+        }
+        assert_eq!(Moment::from_date("ready"), None);
     }
 
     #[test]

@@ -6,6 +6,10 @@
 pub enum Exit {
     /// Accepted by the relay, or durable in the queue.
     Ok = 0,
+    /// `mailchute health`: somebody should look.
+    Warning = 1,
+    /// `mailchute health`: mail does not go.
+    Critical = 2,
     /// The command line cannot be understood; nothing was read or kept.
     Usage = 64,
     /// A recipient, a sender or the message itself cannot be parsed; nothing was sent to anyone.

@@ -12,6 +12,7 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,9 +107,14 @@ impl fmt::Display for Event<'_> {
     }
 }
 
+/// How often each thing has happened, since somebody last asked.
+#[derive(Debug, Default)]
+struct Counts([AtomicU64; Happening::Held as usize + 1]);
+
 /// Where the lines go.
 #[derive(Debug)]
 pub struct Log {
+    counts: Counts,
     ident: String,
     socket: Option<UnixDatagram>,
     journal: PathBuf,
@@ -130,6 +136,7 @@ impl Log {
     fn at(journal: &Path, syslog: &Path, file: Option<&Path>, ident: &str) -> Log {
         let socket = UnixDatagram::unbound().ok().filter(|socket| socket.set_nonblocking(true).is_ok());
         Log {
+            counts: Counts::default(),
             ident: printable(ident),
             socket,
             journal: journal.into(),
@@ -140,12 +147,18 @@ impl Log {
 
     /// Writes one event.
     pub fn event(&self, event: &Event) {
+        self.counts.0[event.happening as usize].fetch_add(1, Ordering::Relaxed);
         let mut fields = format!("MAILCHUTE_EVENT={}\n", event.happening);
         for (key, value) in event.fields() {
             let key = key.to_uppercase().replace('-', "_");
             let _ = writeln!(fields, "MAILCHUTE_{key}={}", cut(value));
         }
         self.line(event.severity(), &event.to_string(), &fields);
+    }
+
+    /// How often that has happened since this was last asked.
+    pub fn take_count(&self, happening: Happening) -> u64 {
+        self.counts.0[happening as usize].swap(0, Ordering::Relaxed)
     }
 
     /// Writes a line about something that is no event of a message: a setting ignored, an entry set aside.

@@ -180,6 +180,7 @@ pub(crate) mod samples {
             queue: QueuePolicy::default(),
             spool: PathBuf::from("/spool"),
             log_file: None,
+            metrics_file: None,
             serve: Serve::default(),
         }
     }

@@ -103,3 +103,49 @@ fn top_level(group: &str) -> Vec<String> {
     parts.retain(|part| !part.trim().is_empty());
     parts
 }
+
+/// What the compiler cannot be told: `forbid` knows no exception, so the one module is looked for here.
+#[test]
+fn one_module_alone_may_be_unsafe_and_says_why_at_each_place() {
+    let home = Path::new("src/system.rs");
+    for (file, text) in sources(Path::new("src")) {
+        let allows = text.contains("allow(unsafe_code");
+        assert_eq!(allows, file == home, "{}", file.display());
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        let is_unsafe =
+            |line: &str| !line.starts_with("//") && line.replace('(', " ").split(' ').any(|word| word == "unsafe");
+        for (number, _) in lines.iter().enumerate().filter(|(_, line)| is_unsafe(line)) {
+            assert!(file == home, "{}:{}", file.display(), number + 1);
+            let above = &lines[number.saturating_sub(5)..=number];
+            assert!(above.iter().any(|line| line.contains("SAFETY:")), "{}:{}", file.display(), number + 1);
+        }
+    }
+}
+
+/// `crc32fast 1.5.5 of 2026-11; who keeps it`: somebody has read the version that is locked.
+#[test]
+fn each_crate_stands_below_the_note_of_who_has_read_it() {
+    let lock = fs::read_to_string("Cargo.lock").unwrap();
+    let manifest = fs::read_to_string("Cargo.toml").unwrap();
+    let (mut section, mut note, mut count) = ("", String::new(), 0);
+    for line in manifest.lines() {
+        match line.split_once(" = ") {
+            _ if line.starts_with('[') => section = line,
+            _ if line.starts_with('#') => {
+                note += line;
+                continue;
+            }
+            Some((name, _)) if section.ends_with("dependencies]") => {
+                count += 1;
+                let version = |found: &str| found.split(['"', '+']).next().unwrap_or_default().to_owned();
+                let locked = format!("\nname = \"{name}\"\nversion = \"");
+                let read =
+                    lock.split(&locked).skip(1).map(version).any(|version| note.contains(&format!("{version} of 20")));
+                assert!(read, "{name}: the locked version is not the one in its note: {note:?}");
+            }
+            _ => {}
+        }
+        note.clear();
+    }
+    assert!(count > 15);
+}

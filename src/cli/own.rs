@@ -16,10 +16,30 @@ pub enum Own {
     Import(Import),
     /// Find out why mail does not go.
     Doctor(Listing),
+    /// Say how the queue stands, for monitoring.
+    Health(Health),
     /// The providers there are presets for, or all that is known of one.
     Providers(Option<String>),
     /// Take mail of local users and send it.
     Serve(Role),
+}
+
+/// From when on the queue does not stand well; `None` for never.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    pub warning_age: Option<Duration>,
+    pub critical_age: Option<Duration>,
+    pub warning_queued: Option<u64>,
+    pub critical_queued: Option<u64>,
+}
+
+impl Default for Health {
+    /// An hour, as greylisting and a short outage of the relay have it; a day.
+    fn default() -> Health {
+        let hour = Duration::from_secs(3600);
+        let (warning_age, critical_age) = (Some(hour), Some(24 * hour));
+        Health { warning_age, critical_age, warning_queued: None, critical_queued: None }
+    }
 }
 
 /// What of that which waits.
@@ -51,6 +71,8 @@ pub struct Setup {
     pub password: PasswordFrom,
     pub keyring: bool,
     pub root: Option<String>,
+    /// Keep mail in this Maildir; nothing else is to be known.
+    pub maildir: Option<String>,
     pub default: bool,
     pub replace: bool,
     pub test_mail: bool,
@@ -101,6 +123,8 @@ pub enum PasswordFrom {
 pub enum QueueCommand {
     List(Listing),
     Show(String),
+    /// Write what Prometheus reads.
+    Metrics,
     Flush(Waiting),
     Retry(Vec<String>),
     Hold(Vec<String>),
@@ -155,6 +179,8 @@ pub const COMMANDS: &[Command] = &[
         make: |given| given.listing().map(|listing| Own::Queue(QueueCommand::List(listing))) },
     Command { name: "queue show", arguments: "id", options: &[], help: "show an entry: envelope, attempts, header",
         make: |given| given.one().map(|id| Own::Queue(QueueCommand::Show(id))) },
+    Command { name: "queue metrics", arguments: "", options: &[], help: "write the numbers that Prometheus reads",
+        make: |given| given.nothing().map(|()| Own::Queue(QueueCommand::Metrics)) },
     Command { name: "queue flush", arguments: "[--due]", options: &[("due", "")],
         help: "try everything now, as sendmail -q does; or what is due",
         make: |given| given.waiting().map(|waiting| Own::Queue(QueueCommand::Flush(waiting))) },
@@ -183,6 +209,8 @@ pub const COMMANDS: &[Command] = &[
         make: |given| given.import().map(Own::Import) },
     Command { name: "doctor", arguments: "[--json]", options: JSON, help: "find out why mail does not go, without sending any",
         make: |given| given.listing().map(Own::Doctor) },
+    Command { name: "health", arguments: "[options]", options: HEALTH, help: "say in one line how the queue stands, for monitoring",
+        make: |given| given.health().map(Own::Health) },
     Command { name: "providers", arguments: "[name]", options: &[], help: "list the providers known, or show one",
         make: |given| given.at_most_one().map(Own::Providers) },
     Command { name: "serve", arguments: "[--accept | --send]", options: &[("accept", ""), ("send", "")],
@@ -191,6 +219,13 @@ pub const COMMANDS: &[Command] = &[
 ];
 
 const JSON: &[(&str, &str)] = &[("json", "")];
+
+const HEALTH: &[(&str, &str)] = &[
+    ("warn-age=", "warn when a message waits for so long; 1h"),
+    ("crit-age=", "critical when a message waits for so long; 1d"),
+    ("warn-queued=", "warn when so many messages wait"),
+    ("crit-queued=", "critical when so many messages wait"),
+];
 
 const SETUP: &[(&str, &str)] = &[
     ("provider=", "take the preset of this provider"),
@@ -201,6 +236,7 @@ const SETUP: &[(&str, &str)] = &[
     ("keyring", "keep the password in the desktop's keyring, not in the file"),
     ("password-command=", "keep no password, but the program that prints it"),
     ("token-command=", "the program that prints an OAuth 2 access token"),
+    ("maildir=", "keep mail in this folder of yours, and send none"),
     ("root=", "who gets mail for root; else the address"),
     ("default", "make it the default account"),
     ("replace", "replace the account of that name"),
@@ -300,6 +336,19 @@ impl Given {
         self.nothing().map(|()| wishes)
     }
 
+    fn health(self) -> Option<Health> {
+        let mut health = Health::default();
+        for (option, value) in &self.options {
+            match *option {
+                "warn-age=" => health.warning_age = Some(age::parse(value)?),
+                "crit-age=" => health.critical_age = Some(age::parse(value)?),
+                "warn-queued=" => health.warning_queued = Some(value.parse().ok()?),
+                _ => health.critical_queued = Some(value.parse().ok()?),
+            }
+        }
+        self.nothing().map(|()| health)
+    }
+
     fn import(self) -> Option<Import> {
         let has = |name: &str| self.options.iter().any(|(option, _)| *option == name);
         let (write, replace) = (has("write"), has("replace"));
@@ -323,6 +372,7 @@ impl Given {
                 "token-command=" => wishes.password = PasswordFrom::TokenCommand(value),
                 "keyring" => wishes.keyring = true,
                 "root=" => wishes.root = Some(value),
+                "maildir=" => wishes.maildir = Some(value),
                 "default" => wishes.default = true,
                 "replace" => wishes.replace = true,
                 "test-mail" => wishes.test_mail = true,
@@ -331,6 +381,13 @@ impl Given {
         }
         let is_typed = matches!(wishes.password, PasswordFrom::Asked | PasswordFrom::Stdin);
         if self.words.len() > 1 || wishes.test_mail && wishes.no_test || wishes.keyring && !is_typed {
+            return None;
+        }
+        // A folder has no login to be set up.
+        let Setup { maildir, default, replace, .. } = wishes.clone();
+        if maildir.is_some()
+            && (wishes != Setup { maildir, default, replace, ..Setup::default() } || !self.words.is_empty())
+        {
             return None;
         }
         wishes.address = self.words.into_iter().next();

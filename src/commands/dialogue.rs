@@ -122,6 +122,7 @@ impl<R: Read + AsFd, W: Write> Dialogue<R, W> {
             Exit::Unavailable | Exit::Usage => (554, "5.0.0"),
             Exit::Config => (451, "4.3.5"),
             Exit::Ok | Exit::NoInput | Exit::Software | Exit::OsErr | Exit::IoErr | Exit::TempFail => (451, "4.3.0"),
+            Exit::Warning | Exit::Critical => (451, "4.3.0"),
         };
         self.session.declined(code, enhanced, &failed.told());
     }

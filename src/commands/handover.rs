@@ -2,6 +2,8 @@
 //! message is read and parsed here, as the caller, before the spooler hears a word of it; what local names and senders
 //! become is for the spooler.
 
+mod call;
+
 use super::Failed;
 use super::context::Context;
 use super::letter::{Aliases, Asked, Names};
@@ -15,14 +17,15 @@ use crate::mail::address::Addressee;
 use crate::mail::header::Header;
 use crate::mail::message::Body;
 use crate::process;
+use crate::queue::condition::Condition;
 use crate::server::{Forward, Transaction, Wishes};
 use crate::system;
+use call::{Call, Reply, Trouble};
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, ErrorKind, Read, Seek, Write};
+use std::io::{self, BufRead, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::fs::MetadataExt;
-use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -37,22 +40,20 @@ pub struct Spooler {
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long it may take for one reply: its disk may be slow.
 const REPLY: Duration = Duration::from_secs(300);
-/// The longest line of a reply, and the most lines: a listing has many.
-const LONGEST_LINE: u64 = 8192;
-const MOST_LINES: usize = 1 << 20;
-/// Octets of the message that are sent before a reply is waited for.
-const CHUNK: usize = 128 << 10;
 
 /// The spooler, when it is for it to send: the caller has no account of his own, as that of the system's file is the
 /// spooler's; or the spool is not his to write to.
 pub fn spooler(context: &Context) -> Option<Spooler> {
     let config = &context.config;
-    let is_foreign =
-        || std::fs::metadata(&config.spool).is_ok_and(|found| found.uid() != nix::unistd::geteuid().as_raw());
     let socket = &config.serve.socket;
     let has_none = config.accounts.is_empty() || config.is_the_systems();
-    let goes = (has_none || is_foreign()) && is_socket(socket);
+    let goes = (has_none || has_foreign_spool(context)) && is_socket(socket);
     goes.then(|| Spooler { socket: socket.clone(), verbose: context.global.verbose })
+}
+
+/// Whether the spool is another user's, as the system's is that of the spooler.
+pub fn has_foreign_spool(context: &Context) -> bool {
+    std::fs::metadata(&context.config.spool).is_ok_and(|found| found.uid() != nix::unistd::geteuid().as_raw())
 }
 
 /// Hands a message over.
@@ -134,6 +135,16 @@ pub fn list(spooler: &Spooler, form: Form) -> Result<Exit, Failed> {
     Ok(Exit::Ok)
 }
 
+/// How the queue of all users stands.
+///
+/// # Errors
+/// The spooler does not say.
+pub fn condition(spooler: &Spooler) -> Result<Condition, Failed> {
+    let reply = spooler.insist(|call| call.ask("XQUEUE STATE\r\n")?.good())?;
+    let told = reply.lines.first().and_then(|line| Condition::parse(line));
+    told.ok_or_else(|| Unmet::Declined(spooler.socket.clone(), reply).into())
+}
+
 /// Asks that what waits is tried now.
 ///
 /// # Errors
@@ -185,154 +196,38 @@ impl Spooler {
                     thread::sleep(pause);
                     pause = (pause * 2).min(Duration::from_secs(1));
                 }
-                Trouble::Away(error) => return Err(Unmet::Away(self.socket.clone(), error)),
-                Trouble::Lost(error) => return Err(Unmet::Lost(self.socket.clone(), error)),
-                Trouble::Declined(reply) => return Err(Unmet::Declined(self.socket.clone(), reply)),
+                trouble => return Err(self.unmet(trouble)),
             }
+        }
+    }
+
+    /// Calls once, and does not wait long: its greeting, and what it says of itself, if it is one that can.
+    ///
+    /// # Errors
+    /// It is not there, or does not serve this caller.
+    pub fn examine(&self) -> Result<(String, Vec<String>), Unmet> {
+        let asked = Call::begin(&self.socket, PATIENCE, self.verbose)
+            .and_then(|(call, greeting)| Ok((greeting, call.ask("XHEALTH\r\n")?)));
+        let (mut greeting, reply) = asked.map_err(|trouble| self.unmet(trouble))?;
+        Ok((greeting.lines.swap_remove(0), if reply.code == 250 { reply.lines } else { Vec::new() }))
+    }
+
+    fn unmet(&self, trouble: Trouble) -> Unmet {
+        match trouble {
+            Trouble::Away(error) => Unmet::Away(self.socket.clone(), error),
+            Trouble::Lost(error) => Unmet::Lost(self.socket.clone(), error),
+            Trouble::Declined(reply) => Unmet::Declined(self.socket.clone(), reply),
         }
     }
 
     fn call(&self) -> Result<Call, Trouble> {
-        let stream = UnixStream::connect(&self.socket)?;
-        stream.set_read_timeout(Some(REPLY))?;
-        stream.set_write_timeout(Some(REPLY))?;
-        let mut call = Call { stream: BufReader::new(stream), verbose: self.verbose };
-        call.hear()?.good()?;
-        Ok(call)
-    }
-}
-
-/// A connection to the spooler, behind its greeting.
-struct Call {
-    stream: BufReader<UnixStream>,
-    verbose: Verbosity,
-}
-
-/// What it says.
-#[derive(Debug)]
-struct Reply {
-    code: u16,
-    /// Without codes.
-    lines: Vec<String>,
-}
-
-/// What goes wrong in a call.
-enum Trouble {
-    /// Nobody there, or gone before the end of the message was sent: nothing is taken.
-    Away(io::Error),
-    /// Gone when the message was whole: nobody knows.
-    Lost(io::Error),
-    Declined(Reply),
-}
-
-impl From<io::Error> for Trouble {
-    fn from(error: io::Error) -> Trouble {
-        Trouble::Away(error)
-    }
-}
-
-impl Call {
-    /// The whole transaction: MAIL and RCPTs in one flight, then the message in chunks, the last of which is its end.
-    fn send(mut self, commands: &[String], message: &mut File) -> Result<(), Trouble> {
-        self.say("EHLO localhost\r\n")?;
-        self.hear()?.good()?;
-        // The replies are shorter than the commands, and both fit in the buffers of a socket.
-        for flight in commands.chunks(FLIGHT) {
-            self.say(&flight.concat())?;
-            for _ in flight {
-                self.hear()?.good()?;
-            }
-        }
-        let mut left = message.seek(io::SeekFrom::End(0))?;
-        message.rewind()?;
-        let mut chunk = vec![0; CHUNK];
-        loop {
-            let size = usize::try_from(left).map_or(CHUNK, |left| left.min(CHUNK));
-            left -= size as u64;
-            let chunk = &mut chunk[..size];
-            message.read_exact(chunk)?;
-            let last = if left == 0 { " LAST" } else { "" };
-            self.say(&format!("BDAT {size}{last}\r\n"))?;
-            let sent = self.stream.get_mut().write_all(chunk).map_err(Trouble::Away);
-            let heard = sent.and_then(|()| self.hear());
-            match (heard, left) {
-                (Err(Trouble::Away(error)), 0) => return Err(Trouble::Lost(error)),
-                (heard, 0) => {
-                    let _ = self.say("QUIT\r\n");
-                    return heard?.good().map(drop);
-                }
-                (heard, _) => drop(heard?.good()?),
-            }
-        }
-    }
-
-    fn ask(mut self, command: &str) -> Result<Reply, Trouble> {
-        self.say(command)?;
-        let reply = self.hear()?;
-        let _ = self.say("QUIT\r\n");
-        Ok(reply)
-    }
-
-    fn say(&mut self, text: &str) -> io::Result<()> {
-        text.lines().for_each(|line| self.show(">>>", line));
-        self.stream.get_mut().write_all(text.as_bytes())
-    }
-
-    fn hear(&mut self) -> Result<Reply, Trouble> {
-        let garbage = || Trouble::Away(io::Error::new(ErrorKind::InvalidData, "not an SMTP server"));
-        let mut lines = Vec::new();
-        loop {
-            let mut line = String::new();
-            (&mut self.stream).take(LONGEST_LINE).read_line(&mut line)?;
-            if line.is_empty() {
-                return Err(Trouble::Away(ErrorKind::UnexpectedEof.into()));
-            }
-            let Some(text) = line.strip_suffix('\n') else { return Err(garbage()) };
-            let text = text.trim_end_matches('\r');
-            self.show("<<<", text);
-            let code = text.get(..3).and_then(|code| code.parse().ok()).ok_or_else(garbage)?;
-            lines.push(text.get(4..).unwrap_or_default().to_string());
-            if text.as_bytes().get(3) != Some(&b'-') {
-                return Ok(Reply { code, lines });
-            }
-            if lines.len() > MOST_LINES {
-                return Err(garbage());
-            }
-        }
-    }
-
-    fn show(&self, lead: &str, line: &str) {
-        if self.verbose == Verbosity::Dialogue {
-            process::say(&format!("{lead} {}\n", printable(line)));
-        }
-    }
-}
-
-/// Commands whose replies are not waited for one by one.
-const FLIGHT: usize = 100;
-
-impl Reply {
-    fn good(self) -> Result<Reply, Trouble> {
-        if (200..400).contains(&self.code) { Ok(self) } else { Err(Trouble::Declined(self)) }
-    }
-
-    /// Our own exit status by the enhanced code (RFC 3463), as the spooler's `Dialogue::failed` has made it.
-    fn exit(&self) -> Exit {
-        let enhanced = self.lines.first().and_then(|line| line.split(' ').next()).unwrap_or_default();
-        match (self.code, enhanced.split_once('.').map_or("", |(_, rest)| rest)) {
-            (_, "3.5") => Exit::Config,
-            (400..=499, _) => Exit::TempFail,
-            (501, "1.3" | "1.7") | (_, "6.0") => Exit::DataErr,
-            (_, "1.1") => Exit::NoUser,
-            (_, "7.1") => Exit::NoPerm,
-            _ => Exit::Unavailable,
-        }
+        Call::begin(&self.socket, REPLY, self.verbose).map(|(call, _)| call)
     }
 }
 
 /// Why something was not done.
 #[derive(Debug)]
-enum Unmet {
+pub enum Unmet {
     Away(PathBuf, io::Error),
     Lost(PathBuf, io::Error),
     Declined(PathBuf, Reply),
@@ -347,7 +242,7 @@ impl fmt::Display for Unmet {
                 write!(f, "spooler {}: gone before it said that the message is safe: {error}", socket.display())
             }
             Unmet::Declined(socket, reply) => {
-                write!(f, "spooler {}: {} {}", socket.display(), reply.code, reply.lines.join(" "))
+                write!(f, "spooler {}: {reply}", socket.display())
             }
             Unmet::Selection => f.write_str("the spooler tries all that waits, not parts of it"),
         }

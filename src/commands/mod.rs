@@ -12,6 +12,7 @@ mod import;
 mod letter;
 mod list_queue;
 mod login;
+mod monitor;
 mod offer;
 mod providers;
 mod queue;
@@ -56,6 +57,7 @@ fn perform(process: &Process, invocation: Invocation) -> Result<Exit, Failed> {
         Invocation::Own(Own::Login(wishes), global) => login::log_in(process, &global, &wishes),
         Invocation::Own(Own::Import(wishes), global) => import::import(process, &global, &wishes),
         Invocation::Own(Own::Doctor(form), global) => doctor::examine(process, &global, form),
+        Invocation::Own(Own::Health(asked), global) => monitor::health(process, &global, &asked),
         Invocation::Own(Own::Providers(name), _) => providers::show(name.as_deref()),
         Invocation::Own(Own::Serve(role), global) => serve::serve(process, &global, role),
         Invocation::Help(text) => {

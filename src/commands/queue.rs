@@ -1,7 +1,7 @@
 //! `mailchute queue`: acting on single entries.
 
 use super::context::Context;
-use super::{Failed, list_queue, revive, run_queue};
+use super::{Failed, list_queue, monitor, revive, run_queue};
 use crate::cli::{DeadCommand, Global, QueueCommand, Removal, Selection, Waiting};
 use crate::clock::Moment;
 use crate::diagnostic::Explain;
@@ -27,6 +27,10 @@ pub fn act(process: &Process, global: &Global, command: QueueCommand) -> Result<
         QueueCommand::Flush(Waiting::All) => run_queue::by_hand(process, global, Selection::All),
         QueueCommand::Flush(Waiting::Due) => run_queue::by_timer(&context),
         QueueCommand::Show(id) => show(&context, &id),
+        QueueCommand::Metrics => {
+            process::say(&monitor::text(&context, &context.spool()?)?);
+            Ok(Exit::Ok)
+        }
         QueueCommand::Retry(ids) => {
             let spool = context.spool()?;
             for id in parse(&ids)? {

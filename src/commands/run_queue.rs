@@ -2,7 +2,7 @@
 
 use super::context::Context;
 use super::courier::Courier;
-use super::{Failed, detach, handover};
+use super::{Failed, detach, handover, monitor};
 use crate::cli::{self, Global};
 use crate::exit::Exit;
 use crate::process::{self, Process};
@@ -102,7 +102,9 @@ pub fn run_until(
         watch,
         stop,
     };
-    Ok(run.once()?)
+    let done = run.once();
+    monitor::publish(context, spool);
+    Ok(done?)
 }
 
 /// One line that is written over: `sending 12 of 40, 3.5 per second`.

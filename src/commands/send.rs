@@ -6,7 +6,7 @@ use super::courier::{Courier, Parcel};
 use super::deposit::{self, Committing};
 use super::letter::{self, Asked, Letter};
 use super::offer::{Offer, Offered};
-use super::{Failed, bury, detach, handover, run_queue, verdict};
+use super::{Failed, bury, detach, handover, monitor, run_queue, verdict};
 use crate::cli::{Delivering, DeliveryMode, ErrorMode};
 use crate::clock::Moment;
 use crate::config::{Config, Delivery};
@@ -70,6 +70,8 @@ pub fn send(process: &Process, request: Delivering) -> Result<Exit, Failed> {
     if delivery != DeliveryMode::Foreground && committing.is_safe() {
         let entry = committing.finish()?;
         queued(&context, &entry);
+        // Before anything forks: a child would count the same once more.
+        monitor::count(&context, entry.spool());
         if delivery == DeliveryMode::Queue || detach::split().map_or(true, |side| side == Side::Parent) {
             return Ok(Exit::Ok);
         }
@@ -92,8 +94,13 @@ fn attempt(
     let courier = Courier::new(context);
     let offer = Offer { context, courier: &courier, spool };
     let mut patience = patience(&context.config, &parcel, committing, caller);
+    // Behind a caller who has left it has been said.
+    let is_news = !caller.has_left();
     let opened = offer.open(letter.account, &mut patience);
-    let entry = committing.finish().inspect(|entry| queued(context, entry));
+    let entry = committing.finish();
+    if let (true, Ok(entry)) = (is_news, &entry) {
+        queued(context, entry);
+    }
     parcel.id = entry.as_ref().ok().map(|entry| entry.id().clone());
     let accounts = courier.with_fallbacks(letter.account);
     let Some(offered) = offer.make(accounts, opened, &parcel, &mut patience) else { return Ok(Exit::Ok) };
@@ -113,6 +120,7 @@ fn attempt(
         offer.mark(account, attempt.trouble.as_ref());
     }
     verdict::tell(&attempt, &passed, parcel.envelope, &id, &conclusion, request.errors);
+    monitor::count(context, desk.spool);
     // Before anything forks: a connection belongs to one process, and so does an entry that waits; what has its file
     // open shares its lock.
     drop((parcel, patience));

@@ -4,12 +4,12 @@
 use super::context::Context;
 use super::dialogue::{Dialogue, Next, Pauses};
 use super::taking::{self, Sender};
-use super::{Failed, handover, run_queue, send};
+use super::{Failed, handover, monitor, run_queue, send};
 use crate::cli::{Delivering, DeliveryMode};
 use crate::exit::Exit;
 use crate::process::{self, Caller, Process};
 use crate::server::{Session, Settings};
-use crate::spool::QueueId;
+use crate::spool::{QueueId, Spool};
 use std::collections::HashSet;
 use std::io;
 use std::time::Duration;
@@ -77,9 +77,10 @@ pub fn serve(process: &Process, request: Delivering) -> Result<Exit, Failed> {
 }
 
 fn submit(context: &Context, unsent: &mut HashSet<QueueId>) {
-    if !unsent.is_empty()
-        && let Ok(spool) = context.spool()
-    {
+    let Ok(Some(spool)) = Spool::existing(&context.config.spool) else { return };
+    // Before anything forks: a child would count the same once more.
+    monitor::count(context, &spool);
+    if !unsent.is_empty() {
         run_queue::send_behind(context, &spool, std::mem::take(unsent));
     }
 }

@@ -73,6 +73,7 @@ impl Config {
             queue: QueuePolicy::default(),
             spool: around.spool.clone(),
             log_file: None,
+            metrics_file: None,
             serve: Serve::default(),
         }
     }
@@ -120,6 +121,7 @@ pub(super) fn read(source: Source, origin: Origin, around: &Surroundings) -> Res
     if let Some(path) = path(&top, "log-file", origin, around)? {
         config.log_file = Some(path);
     }
+    config.metrics_file = path(&top, "metrics-file", origin, around)?;
     if let Some(section) = top.free_section("aliases")? {
         config.aliases = read_aliases(&section)?;
     }
@@ -357,6 +359,7 @@ mod tests {
             ("[accounts.b]\nmaildir = \"/tmp/x\"".to_string(), "maildir"),
             ("[accounts.b]\nmbox = \"/tmp/x\"".to_string(), "mbox"),
             ("log-file = \"/tmp/x\"".to_string(), "log-file"),
+            ("metrics-file = \"/tmp/x\"".to_string(), "metrics-file"),
             ("[spool]\ndirectory = \"/tmp/x\"".to_string(), "directory"),
         ] {
             let error = read_from(&text, Origin::Named).unwrap_err();

@@ -3,7 +3,7 @@
 
 use super::file::first_line;
 use super::password::{Password, SecretError};
-use super::program::{self, Ended, Program};
+use super::program::{self, Ended, Leave, Program};
 use crate::process::Process;
 use std::path::{Path, PathBuf};
 
@@ -29,8 +29,8 @@ impl Keyring {
     }
 
     /// Fetches the password; the keyring may ask a person to unlock it meanwhile.
-    pub fn look_up(&self) -> Result<Password, SecretError> {
-        let Ended { status, output, errors } = self.run(&["lookup"], &[])?;
+    pub fn look_up(&self, leave: Option<Leave>) -> Result<Password, SecretError> {
+        let Ended { status, output, errors } = self.run(&["lookup"], &[], leave)?;
         match (status.success(), errors.trim_ascii()) {
             // `echo secret | secret-tool store` has put a line end in, too.
             (true, _) if !first_line(&output).is_empty() => Ok(Password::new(first_line(&output).to_vec())),
@@ -45,7 +45,7 @@ impl Keyring {
     /// Puts a password in, in the place of one that is there, and sees that it is found again.
     pub fn keep(&self, password: &Password) -> Result<(), SecretError> {
         self.store(password)?;
-        match self.look_up()?.expose() == password.expose() {
+        match self.look_up(None)?.expose() == password.expose() {
             true => Ok(()),
             false => Err(self.error("another password is found than the one just stored")),
         }
@@ -53,15 +53,15 @@ impl Keyring {
 
     fn store(&self, password: &Password) -> Result<(), SecretError> {
         let label = format!("--label=mail of {} through {}", self.user, self.host);
-        let Ended { status, errors, .. } = self.run(&["store", &label], password.expose())?;
+        let Ended { status, errors, .. } = self.run(&["store", &label], password.expose(), None)?;
         if status.success() { Ok(()) } else { Err(self.told(errors.trim_ascii())) }
     }
 
-    fn run(&self, words: &[&str], input: &[u8]) -> Result<Ended, SecretError> {
+    fn run(&self, words: &[&str], input: &[u8], leave: Option<Leave>) -> Result<Ended, SecretError> {
         let attributes = ["service", "smtp", "host", &self.host, "user", &self.user];
         let words = [PROGRAM].iter().chain(words).chain(&attributes).map(|word| (*word).to_owned()).collect();
         let program = Program::new(words, self.home.clone()).ok_or_else(|| self.error("no program"))?;
-        program.with_variable("DBUS_SESSION_BUS_ADDRESS", self.bus.clone()).run(input).map_err(|error| {
+        program.with_variable("DBUS_SESSION_BUS_ADDRESS", self.bus.clone()).run(input, leave).map_err(|error| {
             let missing = "secret-tool is in the package libsecret-tools or libsecret";
             let slow = "it may be locked, and nobody unlocked it: log in to the desktop, or use password-command";
             let hint = if error.cause.contains("took longer") { slow } else { missing };
@@ -82,6 +82,6 @@ impl Keyring {
 
     /// Whether an item that was not handed out is there: a search also shows what is locked.
     fn is_locked(&self) -> bool {
-        self.run(&["search"], &[]).is_ok_and(|found| !found.output.trim_ascii().is_empty())
+        self.run(&["search"], &[], None).is_ok_and(|found| !found.output.trim_ascii().is_empty())
     }
 }

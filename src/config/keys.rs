@@ -2,8 +2,18 @@
 //! explain.
 
 /// Outside any section.
-pub(super) const TOP: &[&str] =
-    &["default-account", "domain", "local-recipients", "log-file", "accounts", "aliases", "queue", "spool", "serve"];
+pub(super) const TOP: &[&str] = &[
+    "default-account",
+    "domain",
+    "local-recipients",
+    "log-file",
+    "metrics-file",
+    "accounts",
+    "aliases",
+    "queue",
+    "spool",
+    "serve",
+];
 
 /// `[accounts.NAME]`.
 pub(super) const ACCOUNT: &[&str] = &[

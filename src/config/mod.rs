@@ -33,7 +33,7 @@ pub use keyring::Keyring;
 pub use keys::KEYS;
 pub use oauth2::{OAuth2, Redirect};
 pub use password::{Password, Secret, SecretError};
-pub use program::Program;
+pub use program::{Leave, Program};
 pub use serve::{Principal, Quota, Senders, Serve, is_socket};
 pub use store::Store;
 pub use url::Url;
@@ -69,6 +69,8 @@ pub struct Config {
     pub queue: QueuePolicy,
     pub spool: PathBuf,
     pub log_file: Option<PathBuf>,
+    /// What queue runs write for Prometheus.
+    pub metrics_file: Option<PathBuf>,
     pub serve: Serve,
 }
 
@@ -113,8 +115,15 @@ impl Config {
         if let Some(path) = named {
             return read(&[path.to_path_buf()], Origin::Named, &around);
         }
-        if let Some(path) = process.variable("MAILCHUTE_CONFIG").filter(|path| !path.is_empty()) {
-            return read(&[PathBuf::from(path)], Origin::Variable, &around);
+        let system = Path::new(paths::SYSTEM_FILE);
+        match process.variable("MAILCHUTE_CONFIG").filter(|path| !path.is_empty()).map(Path::new) {
+            // The same file however it is named, as in its own units; only then it must be there.
+            Some(path) if path == system => match Config::of_system(&around)? {
+                Config { file: None, unreadable: None, .. } => return read(&[system.into()], Origin::Usual, &around),
+                config => return Ok(config),
+            },
+            Some(path) => return read(&[path.into()], Origin::Variable, &around),
+            None => {}
         }
         if let Some(path) = paths::user_file(process) {
             let files = usual_files(&path).map_err(|error| fragments::folder_error(&path, &error))?;
@@ -122,14 +131,18 @@ impl Config {
                 return read(&files, Origin::Usual, &around);
             }
         }
+        Config::of_system(&around)
+    }
+
+    /// The system's, as far as the caller may read it: a part of what is configured would be something else than what
+    /// was meant.
+    fn of_system(around: &Surroundings) -> Result<Config, ConfigError> {
         let system = Path::new(paths::SYSTEM_FILE);
-        let closed = |path: &Path| Config { unreadable: Some(path.to_path_buf()), ..Config::empty(&around) };
+        let closed = |path: &Path| Config { unreadable: Some(path.to_path_buf()), ..Config::empty(around) };
         match usual_files(system) {
-            Ok(files) if files.is_empty() => Ok(Config::empty(&around)),
-            // A part of what is configured would be something else than what was meant.
             Ok(files) => match fragments::closed(&files) {
                 Some(file) => Ok(closed(file)),
-                None => read(&files, Origin::Usual, &around),
+                None => read(&files, Origin::Usual, around),
             },
             Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(closed(system)),
             Err(error) => Err(fragments::folder_error(system, &error)),

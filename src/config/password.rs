@@ -4,7 +4,7 @@ use super::file;
 use super::keyring::Keyring;
 use super::netrc;
 use super::oauth2::OAuth2;
-use super::program::Program;
+use super::program::{Leave, Program};
 use crate::diagnostic::Explain;
 use crate::exit::Exit;
 use crate::system;
@@ -82,21 +82,28 @@ pub enum Secret {
 impl Secret {
     /// Fetches the secret now, into memory that no other process may read. Commands get 30 s and no terminal noise; their stderr is in the error.
     pub fn fetch(&self) -> Result<Password, SecretError> {
+        self.fetch_or_leave(None)
+    }
+
+    /// The same, for somebody who has something to do at a certain moment even while a command runs.
+    pub fn fetch_or_leave(&self, leave: Option<Leave>) -> Result<Password, SecretError> {
         system::hide_memory();
         match self {
             Secret::Literal(password) | Secret::Token(password) => Ok(password.clone()),
             Secret::File(path) => from_private_file("password-file", path),
-            Secret::Command(program) | Secret::TokenCommand(program) => program.first_line(),
+            Secret::Command(program) | Secret::TokenCommand(program) => program.first_line(leave),
             Secret::Netrc { file, host, user } => netrc::look_up(file, host, user),
-            Secret::Git(git) => git.line_behind("password="),
-            Secret::Keyring(keyring) => keyring.look_up(),
+            Secret::Git(git) => git.line_behind("password=", leave),
+            Secret::Keyring(keyring) => keyring.look_up(leave),
             Secret::OAuth2(_) => Err(SecretError::new("oauth2: not logged in".into()).with_hint("mailchute login")),
             Secret::Credential(path) if path.is_absolute() => from_file("credential", path, |_| Ok(())),
             Secret::Credential(name) => {
                 Err(SecretError::new(format!("credential {}: no such directory", name.display()))
                     .with_hint("$CREDENTIALS_DIRECTORY is set by systemd for units with LoadCredential= only"))
             }
-            Secret::AppPassword(source) => source.fetch().map(|password| password.ungrouped().unwrap_or(password)),
+            Secret::AppPassword(source) => {
+                source.fetch_or_leave(leave).map(|password| password.ungrouped().unwrap_or(password))
+            }
         }
     }
 

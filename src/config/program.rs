@@ -8,6 +8,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fmt;
 use std::io::{self, Read, Write};
+use std::ops::ControlFlow;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -22,6 +23,14 @@ const SEARCHED: [&str; 3] = ["/usr/local/bin", "/usr/bin", "/bin"];
 
 /// The most that is kept of one stream; OAuth 2 tokens have a few KiB.
 const KEPT: usize = 64 * 1024;
+
+/// Something to be done at a moment, even while a program runs: a caller is let go by a fork, and a program is only
+/// its parent's to wait for. So it is ended first, and begins anew behind it.
+pub struct Leave<'a> {
+    pub at: Instant,
+    /// Whether there is still time for the program.
+    pub act: &'a mut dyn FnMut() -> ControlFlow<()>,
+}
 
 /// A program and its arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,13 +67,13 @@ impl Program {
     }
 
     /// Runs it to its end, whatever that is, with something to read.
-    pub(super) fn run(&self, input: &[u8]) -> Result<Ended, SecretError> {
-        run(&self.found()?, self, input, PATIENCE).map_err(|error| self.failed(&error.to_string()))
+    pub(super) fn run(&self, input: &[u8], leave: Option<Leave>) -> Result<Ended, SecretError> {
+        run_or_leave(&self.found()?, self, input, PATIENCE, leave).map_err(|error| self.failed(&error.to_string()))
     }
 
     /// Runs it and takes what stands behind `lead` on one of its lines.
-    pub(super) fn line_behind(&self, lead: &str) -> Result<Password, SecretError> {
-        let output = self.output_within(PATIENCE)?;
+    pub(super) fn line_behind(&self, lead: &str, leave: Option<Leave>) -> Result<Password, SecretError> {
+        let output = self.output_within(PATIENCE, leave)?;
         let line = output.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(lead.as_bytes()));
         match line.filter(|line| !line.is_empty()) {
             Some(line) => Ok(Password::new(line.to_vec())),
@@ -73,20 +82,20 @@ impl Program {
     }
 
     /// Runs it and takes its first output line.
-    pub(super) fn first_line(&self) -> Result<Password, SecretError> {
-        self.first_line_within(PATIENCE)
+    pub(super) fn first_line(&self, leave: Option<Leave>) -> Result<Password, SecretError> {
+        self.first_line_within(PATIENCE, leave)
     }
 
-    fn first_line_within(&self, patience: Duration) -> Result<Password, SecretError> {
-        match first_line(&self.output_within(patience)?) {
+    fn first_line_within(&self, patience: Duration, leave: Option<Leave>) -> Result<Password, SecretError> {
+        match first_line(&self.output_within(patience, leave)?) {
             [] => Err(SecretError::new(format!("{self}: printed nothing"))),
             line => Ok(Password::new(line.to_vec())),
         }
     }
 
     /// Runs it: what it prints, which is something.
-    fn output_within(&self, patience: Duration) -> Result<Zeroizing<Vec<u8>>, SecretError> {
-        match run(&self.found()?, self, self.input.as_bytes(), patience) {
+    fn output_within(&self, patience: Duration, leave: Option<Leave>) -> Result<Zeroizing<Vec<u8>>, SecretError> {
+        match run_or_leave(&self.found()?, self, self.input.as_bytes(), patience, leave) {
             Err(error) => Err(self.failed(&error.to_string())),
             Ok(Ended { status, errors, .. }) if !status.success() => {
                 Err(self.failed(&with_errors(&errors, &status.to_string())))
@@ -164,9 +173,34 @@ pub(super) struct Ended {
     pub errors: Zeroizing<Vec<u8>>,
 }
 
-/// Runs it to its end, or to the end of our patience. A helper that it leaves behind with the same pipes, as
+/// Runs it, and once more when we had to leave before it was done.
+fn run_or_leave(
+    path: &Path,
+    program: &Program,
+    input: &[u8],
+    patience: Duration,
+    leave: Option<Leave>,
+) -> io::Result<Ended> {
+    if let Some(Leave { at, act }) = leave {
+        if let Some(ended) = run(path, program, input, patience, Some(at))? {
+            return Ok(ended);
+        }
+        if act().is_break() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+    }
+    run(path, program, input, patience, None)?.ok_or_else(|| io::ErrorKind::TimedOut.into())
+}
+
+/// Runs it to its end, or to the end of our patience; `None` when `leave` came first, and ended it. A helper that it leaves behind with the same pipes, as
 /// gpg-agent(1) is, is not waited for.
-fn run(path: &Path, program: &Program, input: &[u8], patience: Duration) -> io::Result<Ended> {
+fn run(
+    path: &Path,
+    program: &Program,
+    input: &[u8],
+    patience: Duration,
+    leave: Option<Instant>,
+) -> io::Result<Option<Ended>> {
     let Program { words, home, variable, .. } = program;
     let mut command = Command::new(path);
     let stdin = if input.is_empty() { Stdio::null() } else { Stdio::piped() };
@@ -193,11 +227,16 @@ fn run(path: &Path, program: &Program, input: &[u8], patience: Duration) -> io::
         output.drain()?;
         errors.drain()?;
         if let Some(status) = ended {
-            return Ok(Ended { status, output: output.kept, errors: errors.kept });
+            return Ok(Some(Ended { status, output: output.kept, errors: errors.kept }));
         }
-        if Instant::now() >= deadline {
+        let now = Instant::now();
+        let leaves = leave.is_some_and(|leave| now >= leave);
+        if leaves || now >= deadline {
             child.kill()?;
             child.wait()?;
+            if leaves {
+                return Ok(None);
+            }
             let problem = with_errors(&errors.kept, &format!("took longer than {} s", patience.as_secs()));
             return Err(io::Error::new(io::ErrorKind::TimedOut, problem));
         }
@@ -281,14 +320,14 @@ mod tests {
             ("head -c 300000 /dev/zero | tr '\\0' x; echo; exit 3", Err("sh: exit status: 3")),
             ("sleep 60 & echo secret", Ok("secret")),
         ] {
-            let found = shell(script).first_line().map(|found| String::from_utf8(found.expose().to_vec()).unwrap());
+            let found = shell(script).first_line(None).map(|found| String::from_utf8(found.expose().to_vec()).unwrap());
             assert_eq!(found.map_err(|error| error.cause), wanted.map(String::from).map_err(String::from), "{script}");
         }
     }
 
     #[test]
     fn a_line_is_found_by_its_beginning_in_the_answer_to_what_was_told() {
-        let asked = |script: &str| shell(script).told("host=x.org\n\n".into()).line_behind("password=");
+        let asked = |script: &str| shell(script).told("host=x.org\n\n".into()).line_behind("password=", None);
         let found = asked("cat; echo password=se=cret; echo more").unwrap();
         assert_eq!(found.expose(), b"se=cret");
         assert_eq!(asked("cat").unwrap_err().cause, "sh: has no password");
@@ -297,16 +336,37 @@ mod tests {
 
     #[test]
     fn a_program_that_takes_too_long_is_ended() {
-        let error = shell("echo waiting >&2; exec sleep 60").first_line_within(Duration::from_millis(200)).unwrap_err();
+        let error =
+            shell("echo waiting >&2; exec sleep 60").first_line_within(Duration::from_millis(200), None).unwrap_err();
         assert!(error.cause.starts_with("sh: took longer than 0 s"), "{error}");
     }
 
     #[test]
+    fn who_has_to_leave_ends_the_program_and_begins_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let done = folder.path().join("done");
+        let waits = shell(&format!("test -e {0} || exec sleep 60; echo secret", done.display()));
+        let mut left = 0;
+        let mut act = || {
+            left += 1;
+            std::os::unix::fs::symlink("/", &done).unwrap();
+            ControlFlow::Continue(())
+        };
+        let leave = Leave { at: Instant::now() + Duration::from_millis(50), act: &mut act };
+        assert_eq!(waits.first_line(Some(leave)).unwrap().expose(), b"secret");
+        assert_eq!(left, 1);
+        let late = Leave { at: Instant::now(), act: &mut || ControlFlow::Break(()) };
+        assert_eq!(shell("exec sleep 60").first_line(Some(late)).unwrap_err().cause, "sh: timed out");
+        let early = Leave { at: Instant::now() + Duration::from_secs(60), act: &mut || panic!("left") };
+        assert_eq!(shell("echo secret").first_line(Some(early)).unwrap().expose(), b"secret");
+    }
+
+    #[test]
     fn a_program_that_is_not_there_is_named_with_the_places_searched() {
-        let error = Program::new(vec!["no-such-program".into()], None).unwrap().first_line().unwrap_err();
+        let error = Program::new(vec!["no-such-program".into()], None).unwrap().first_line(None).unwrap_err();
         assert_eq!(error.cause, "no-such-program: no such program");
         assert_eq!(error.hint.unwrap(), "write its whole path; looked in /usr/local/bin, /usr/bin, /bin");
-        let error = Program::new(vec!["/no/such".into()], None).unwrap().first_line().unwrap_err();
+        let error = Program::new(vec!["/no/such".into()], None).unwrap().first_line(None).unwrap_err();
         assert_eq!(error.cause, "/no/such: No such file or directory (os error 2)");
         assert_eq!(Program::new(vec![], None), None);
     }

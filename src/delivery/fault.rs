@@ -64,9 +64,12 @@ impl Fault {
                 (plain(error), Some("make room on that disk".to_owned()))
             }
             Fault::System(error) if passes(error) || error.kind() == ErrorKind::InvalidData => (plain(error), None),
-            Fault::System(error) => {
+            Fault::System(error)
+                if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) =>
+            {
                 (plain(error), Some("it must be writable for the user who runs mailchute".to_owned()))
             }
+            Fault::System(error) => (plain(error), Some(format!("name another one in place of {store}"))),
             Fault::Folder(problem) => ((*problem).to_owned(), None),
             Fault::Locked => ("another program has locked it".to_owned(), None),
             Fault::Open(error) => (format!("not known to be on the disk: {error}"), None),
@@ -76,7 +79,10 @@ impl Fault {
 
 fn making(store: &Store) -> String {
     match store {
-        Store::Maildir(path) => format!("make one: mailchute setup --maildir {}", path.display()),
+        Store::Maildir(path) => {
+            let path = path.display();
+            format!("make one: mkdir -p {path}/cur {path}/new {path}/tmp")
+        }
         Store::Mbox(path) => {
             let folder = path.parent().unwrap_or(path);
             format!("mkdir {}, or name another file", folder.display())

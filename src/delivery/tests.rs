@@ -120,7 +120,7 @@ fn a_maildir_that_is_none_or_not_safe_holds_the_account() {
     let gone = Store::Maildir(folder.path().join("none"));
     let (problem, fix) = examine(&gone).unwrap_err();
     assert_eq!(problem, "is no Maildir, with new and tmp in it");
-    assert!(fix.unwrap().starts_with("make one: mailchute setup --maildir /"));
+    assert!(fix.unwrap().starts_with("make one: mkdir -p /"));
 }
 
 #[test]

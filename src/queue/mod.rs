@@ -8,8 +8,10 @@ pub mod account;
 #[cfg(test)]
 mod bench;
 pub mod conclude;
+pub mod condition;
 pub mod hold;
 pub mod listing;
+pub mod metrics;
 mod notice;
 pub mod retry;
 pub mod run;

@@ -22,6 +22,8 @@ pub(super) enum Command {
     Help,
     /// XQUEUE, of our own client.
     Queue(Form),
+    /// XHEALTH, of our own client.
+    Health,
     /// ETRN (RFC 1985).
     Flush,
     Quit,
@@ -106,10 +108,12 @@ pub(super) fn parse(line: &[u8], max_size: Option<u64>) -> Result<Command, Refus
         "EXPN" | "STARTTLS" => Err(Refusal::new(502, "5.5.1", "not implemented")),
         "AUTH" => Err(Refusal::order("no authentication is needed here")),
         "ETRN" => some(Command::Flush),
+        "XHEALTH" => bare(Command::Health),
         "XQUEUE" => match arguments {
             "" => Ok(Command::Queue(Form::Mailq)),
             form if form.eq_ignore_ascii_case("JSON") => Ok(Command::Queue(Form::Json)),
-            _ => Err(Refusal::arguments("syntax: XQUEUE [JSON]")),
+            form if form.eq_ignore_ascii_case("STATE") => Ok(Command::Queue(Form::State)),
+            _ => Err(Refusal::arguments("syntax: XQUEUE [JSON | STATE]")),
         },
         _ => Err(Refusal::unknown()),
     }

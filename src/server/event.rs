@@ -21,7 +21,8 @@ pub struct Settings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tongue {
     Standard,
-    /// What our own `sendmail` asks the spooler: its options as parameters of MAIL, XQUEUE, and ETRN for a queue run.
+    /// What our own `sendmail` asks the spooler: its options as parameters of MAIL, XQUEUE, ETRN for a queue run, and
+    /// XHEALTH.
     Ours,
 }
 
@@ -32,6 +33,8 @@ pub enum Question {
     Queue(Form),
     /// ETRN: that what waits is tried.
     Flush,
+    /// XHEALTH: whether all is well.
+    Health,
 }
 
 /// How a listing is written.
@@ -39,6 +42,8 @@ pub enum Question {
 pub enum Form {
     Mailq,
     Json,
+    /// How the queue of all users stands, in one line of numbers.
+    State,
 }
 
 /// What the driver has to do.

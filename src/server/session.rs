@@ -211,7 +211,8 @@ impl Session {
                 return Ok(Some(Event::Asked(Question::Queue(form))));
             }
             Command::Flush if self.settings.tongue == Tongue::Ours => return Ok(Some(Event::Asked(Question::Flush))),
-            Command::Queue(_) => return Err(Refusal::unknown()),
+            Command::Health if self.settings.tongue == Tongue::Ours => return Ok(Some(Event::Asked(Question::Health))),
+            Command::Queue(_) | Command::Health => return Err(Refusal::unknown()),
             Command::Flush => {
                 return Err(Refusal::new(458, "4.3.0", "no mail is kept for others; use sendmail -q"));
             }

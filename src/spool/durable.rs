@@ -155,6 +155,14 @@ pub fn replace(directory: &Arc<Directory>, name: &str, unique: &str, content: &[
     sync_directory(directory)
 }
 
+/// Creates an empty file, readable by us alone, for what need not survive a power cut; one that is there stays.
+pub fn create_empty(directory: &Directory, name: &str) -> io::Result<()> {
+    match create(directory, name, OFlag::O_CREAT | OFlag::O_EXCL) {
+        Ok(_) | Err(Errno::EEXIST) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Removes a name. Durable only after [`sync_directory`]; a name that is gone already is no error.
 #[allow(clippy::disallowed_methods, reason = "the home of unlinkat")]
 pub fn unlink(directory: &Directory, name: &str) -> io::Result<()> {

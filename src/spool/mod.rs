@@ -17,6 +17,7 @@ mod queue_id;
 mod region;
 mod ticket;
 mod tokens;
+mod totals;
 
 pub use accounts::{Hold, Memory};
 pub use claim::{Claim, Turn};
@@ -28,6 +29,7 @@ pub use queue_id::QueueId;
 pub use region::Region;
 pub use ticket::Ticket;
 pub use tokens::Slip;
+pub use totals::Totals;
 
 use crate::clock::Moment;
 use directory::{Access, Directory, Found};

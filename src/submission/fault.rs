@@ -36,8 +36,12 @@ pub enum Fault {
     Tls(String),
     /// The handshake was ended by an alert or a violation; its words.
     Handshake(String),
+    /// The relay knows no TLS that is safe.
+    OldTls,
     /// The certificate is not good: why, and what to do.
     Certificate(String, Option<String>),
+    /// The certificate does not hold now, if this host knows what time it is: why, and what to do.
+    Dates(String, Option<String>),
     /// No trust anchors to verify with.
     Roots(String),
     /// A command would hold an octet that none may hold.
@@ -65,7 +69,8 @@ impl Fault {
             Fault::NotTls => "what answers does not speak TLS".into(),
             Fault::Tls(words) => format!("the TLS connection broke: {words}"),
             Fault::Handshake(words) => format!("no TLS connection: {words}"),
-            Fault::Certificate(words, _) => words.clone(),
+            Fault::OldTls => "the relay offers only TLS versions before 1.2, which are not safe".into(),
+            Fault::Certificate(words, _) | Fault::Dates(words, _) => words.clone(),
             Fault::Roots(words) => words.clone(),
             Fault::Unsendable => "a control character in an address or parameter".into(),
             Fault::Message(words) => format!("the message cannot be read: {words}"),
@@ -94,7 +99,13 @@ impl Fault {
                     .into(),
             ),
             Fault::NotTls => Some(format!("port {} may want tls = \"starttls\"", endpoint.port)),
-            Fault::Certificate(_, hint) => hint.clone(),
+            Fault::OldTls => Some(
+                "the server's owner must allow TLS 1.2 or newer; or something on the way answers for the server: try \
+                 another network"
+                    .into(),
+            ),
+            Fault::Handshake(_) => Some("something on the way may cut TLS off: try the other port, 465 or 587".into()),
+            Fault::Certificate(_, hint) | Fault::Dates(_, hint) => hint.clone(),
             Fault::Roots(_) => Some("install the package ca-certificates, or name a file with tls-ca-file".into()),
             _ => None,
         }
@@ -107,7 +118,9 @@ impl Fault {
             | Fault::NoStarttls
             | Fault::NotTls
             | Fault::Handshake(_)
+            | Fault::OldTls
             | Fault::Certificate(..)
+            | Fault::Dates(..)
             | Fault::Roots(_)
             | Fault::Unsendable => true,
             Fault::NoSuchHost
@@ -129,7 +142,12 @@ impl Fault {
     pub fn tries_next(&self) -> bool {
         !matches!(
             self,
-            Fault::Injected | Fault::Certificate(..) | Fault::Roots(_) | Fault::Unsendable | Fault::Message(_)
+            Fault::Injected
+                | Fault::Certificate(..)
+                | Fault::Dates(..)
+                | Fault::Roots(_)
+                | Fault::Unsendable
+                | Fault::Message(_)
         )
     }
 

@@ -11,8 +11,10 @@ use super::opening::{Opening, Setback};
 use super::probe::Symptom;
 use super::reply::told;
 use super::sasl::{self, Credentials, Mechanism};
-use crate::config::{Auth, Secret};
+use crate::config::{Auth, Leave, Secret};
 use crate::mail::outcome::{Reply, Stage};
+use std::ops::ControlFlow;
+use std::time::Instant;
 use zeroize::Zeroizing;
 
 /// The longest command line (RFC 5321 section 4.5.3.1.4), CRLF included.
@@ -49,7 +51,7 @@ impl Opening<'_> {
         };
         let secret = match asked {
             Some(Mechanism::External) => Zeroizing::new(Vec::new()),
-            _ => self.secret()?,
+            _ => self.secret(watch)?,
         };
         let credentials = Credentials {
             user,
@@ -104,13 +106,22 @@ impl Opening<'_> {
         })
     }
 
-    fn secret(&self) -> Result<Zeroizing<Vec<u8>>, Setback> {
+    fn secret(&self, watch: &mut Watch) -> Result<Zeroizing<Vec<u8>>, Setback> {
         let Some(source) = &self.account.secret else {
             let hint = "set password-command, password-file or another source of the password";
             return Err(self.held(Stage::Secret, "the account has a user but no password".into(), Some(hint.into())));
         };
-        let password =
-            source.fetch().map_err(|error| self.held(Stage::Secret, error.to_string(), error.hint.clone()))?;
+        let moment = watch.patience.moment();
+        let mut act = || {
+            watch.patience.part(Instant::now());
+            if watch.patience.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let leave = moment.map(|at| Leave { at, act: &mut act });
+        let password = source.fetch_or_leave(leave).map_err(|error| match watch.patience.is_over() {
+            // The caller could not be let go, and the program had no time.
+            true => self.broke(Stage::Secret, &Fault::TimedOut),
+            false => self.held(Stage::Secret, error.to_string(), error.hint.clone()),
+        })?;
         Ok(tidied(password.expose(), &self.endpoint.host))
     }
 

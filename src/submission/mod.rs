@@ -5,7 +5,7 @@
 //! session      the one door for callers: open, submit, quit
 //!    | opening     one endpoint: connect, TLS, EHLO, AUTH
 //!    | connect     name to addresses, addresses raced, errors told apart
-//!    | tls         roots, verification, certificate faults in words (certificate reads the names)
+//!    | tls         roots, verification (flaw has what is wrong with a certificate, certificate reads the names)
 //!    | login       AUTH; sasl has the mechanisms (scram, md5)
 //! line         a connection to a server that is no relay, for the room http
 //! probe        one address looked at, and a sender tried: for those who diagnose
@@ -28,6 +28,7 @@ mod command;
 mod connect;
 mod dialogue;
 mod fault;
+mod flaw;
 mod handover;
 mod line;
 mod login;

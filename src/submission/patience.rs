@@ -67,10 +67,15 @@ impl Patience {
         }
     }
 
+    /// When the caller is to be let go; `None` when nobody waits.
+    pub(super) fn moment(&self) -> Option<Instant> {
+        self.foreground.as_ref().map(|foreground| foreground.moment)
+    }
+
     /// Lets the caller go when the moment has come. Where the system has no process for the rest, the attempt ends at
     /// once, for the message is safe and a caller must not hang; only behind the end of the message it does not, lest
     /// it be sent twice.
-    fn part(&mut self, now: Instant) {
+    pub(super) fn part(&mut self, now: Instant) {
         let Some(mut foreground) = self.foreground.take_if(|foreground| now >= foreground.moment) else { return };
         match (foreground.detach)() {
             Parting::Done => {}

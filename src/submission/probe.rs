@@ -72,6 +72,10 @@ pub enum Symptom {
     NoStarttls,
     Injected,
     Certificate,
+    /// The certificate is good but for its dates.
+    Dates,
+    /// No form of TLS in common.
+    Handshake,
     NoRoots,
     /// The relay's own word.
     TurnedAway,
@@ -188,6 +192,8 @@ impl Symptom {
             Fault::NoStarttls => Symptom::NoStarttls,
             Fault::Injected => Symptom::Injected,
             Fault::Certificate(..) => Symptom::Certificate,
+            Fault::Dates(..) => Symptom::Dates,
+            Fault::Handshake(_) | Fault::OldTls => Symptom::Handshake,
             Fault::Roots(_) => Symptom::NoRoots,
             _ => Symptom::Other,
         }

@@ -191,11 +191,45 @@ mod tests {
     }
 
     #[test]
+    fn a_code_is_one_of_those_there_can_be() {
+        for code in 0..1000_u16 {
+            let reply = read(format!("{code:03} x\n").as_bytes(), 100).ok().flatten();
+            let can_be = (2..=5).contains(&(code / 100)) && (0..=5).contains(&(code / 10 % 10));
+            assert_eq!(reply.map(|reply| reply.code), can_be.then_some(code), "{code}");
+        }
+    }
+
+    #[test]
     fn a_long_line_is_cut_and_an_endless_reply_refused() {
         let long = [b"250 ".as_slice(), &vec![b'x'; 100_000], b"\r\n"].concat();
         assert_eq!(read(&long, 1000).unwrap().unwrap().lines[0].len(), LINE - 4);
+        assert_eq!(read(&vec![b'2'; TOTAL], 4096), Ok(None));
         assert_eq!(read(&vec![b'2'; TOTAL + 1], 4096), Err(NoReply::TooLong));
         assert_eq!(read(&b"250-x\n".repeat(LINES), 4096), Err(NoReply::TooLong));
+    }
+
+    #[test]
+    fn what_has_come_of_an_unfinished_reply_can_be_shown() {
+        let long = "x".repeat(100);
+        let cases = [
+            ("", None),
+            ("25", Some("25")),
+            ("250-part\r\n", Some("part")),
+            ("250-part\r\n250 mo", Some("250 mo")),
+            (&long, Some(&long[..60])),
+        ];
+        for (text, expected) in cases {
+            let mut assembler = Assembler::default();
+            assert!(assembler.take(text.as_bytes()).unwrap().1.is_none());
+            assert_eq!(assembler.fragment().as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn why_it_is_no_reply_is_said() {
+        assert_eq!(read(b"HTTP/1.1 400\r\n", 9).unwrap_err().to_string(), "not an SMTP reply: \"HTTP/1.1 400\"");
+        assert_eq!(NoReply::MixedCodes.to_string(), "a reply whose lines have different codes");
+        assert_eq!(NoReply::TooLong.to_string(), "a reply without end");
     }
 
     #[test]

@@ -115,4 +115,6 @@ fn sum_up(mut setbacks: Vec<Setback>, account: &str) -> Trouble {
 mod tests;
 
 #[cfg(test)]
+mod logins;
+#[cfg(test)]
 mod model;

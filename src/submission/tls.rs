@@ -1,9 +1,7 @@
-//! Who a relay must prove to be: trust anchors, pins, and certificate faults in words. There is one verifier and no
-//! way round it.
+//! Who a relay must prove to be: trust anchors and pins. There is one verifier and no way round it.
 
-use super::certificate::{self, Facts};
 use super::fault::Fault;
-use crate::clock::Moment;
+use super::flaw;
 use crate::config::Trust;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD as STANDARD;
@@ -13,7 +11,8 @@ use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
-    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    AlertDescription, CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, PeerIncompatible,
+    RootCertStore, SignatureScheme,
 };
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
@@ -94,73 +93,14 @@ impl Client {
         match error {
             Error::InvalidCertificate(error) => {
                 let refused = self.verifier.refused.lock().unwrap_or_else(PoisonError::into_inner);
-                self.certificate_fault(error, refused.as_deref().unwrap_or_default())
+                flaw::of(error, refused.as_deref(), &self.name.to_str())
             }
             Error::InvalidMessage(_) if self.connection.is_handshaking() => Fault::NotTls,
+            Error::AlertReceived(AlertDescription::ProtocolVersion)
+            | Error::PeerIncompatible(PeerIncompatible::ServerDoesNotSupportTls12Or13) => Fault::OldTls,
             Error::AlertReceived(alert) => Fault::Handshake(format!("the relay sent the alert {alert:?}")),
             error => Fault::Handshake(error.to_string()),
         }
-    }
-
-    fn certificate_fault(&self, error: &CertificateError, leaf: &[u8]) -> Fault {
-        let facts = certificate::facts(leaf).unwrap_or_default();
-        let (words, hint) = match error {
-            CertificateError::ExpiredContext { time, not_after } => (
-                format!("the certificate expired on {}", date(*not_after)),
-                Some(format!(
-                    "if this host's clock is wrong (it says {}), set it; else tell the server's owner",
-                    date(*time)
-                )),
-            ),
-            CertificateError::NotValidYetContext { time, not_before } => (
-                format!("the certificate is not valid before {}", date(*not_before)),
-                Some(format!("this host's clock says {}: set it", date(*time))),
-            ),
-            CertificateError::NotValidForNameContext { presented, .. } => (
-                format!("the certificate is not for {} but for {}", self.name.to_str(), listed(presented)),
-                Some(
-                    "set host to the name the provider gives; a network that redirects mail ports shows this too"
-                        .into(),
-                ),
-            ),
-            CertificateError::ApplicationVerificationFailure => (
-                format!("the certificate is not the pinned one; its fingerprint is sha256:{}", hex(leaf)),
-                Some("if the server has a new certificate, set tls-fingerprint to its fingerprint".into()),
-            ),
-            // A self-signed one that calls itself an authority comes back as webpki's own error, and an issuer with
-            // the name of a trusted one but another key as a bad signature.
-            CertificateError::UnknownIssuer | CertificateError::BadSignature | CertificateError::Other(_) => {
-                untrusted(error, &facts, leaf)
-            }
-            error => (format!("the certificate is not good: {error}"), None),
-        };
-        Fault::Certificate(words, hint)
-    }
-}
-
-fn untrusted(error: &CertificateError, facts: &Facts, leaf: &[u8]) -> (String, Option<String>) {
-    let pin = format!("tls-fingerprint = \"sha256:{}\"", hex(leaf));
-    if facts.is_self_signed {
-        (
-            format!("the certificate is self-signed ({})", facts.subject),
-            Some(format!("if it is your own server's: {pin}")),
-        )
-    } else if matches!(error, CertificateError::UnknownIssuer | CertificateError::BadSignature) {
-        (
-            format!("the certificate's issuer is not trusted here: {}", facts.issuer),
-            Some(match facts.interceptor() {
-                Some(name) => format!(
-                    "{name} stands between and reads mail: exclude the mail server there, or trust its root with \
-                     tls-ca-file"
-                ),
-                None => format!(
-                    "an antivirus program or firewall that reads mail shows this: exclude the host there, or trust its \
-                 root with tls-ca-file; for your own server: {pin}"
-                ),
-            }),
-        )
-    } else {
-        (format!("the certificate is not good: {error}"), None)
     }
 }
 
@@ -280,24 +220,6 @@ fn next_certificate(pem: &mut impl BufRead) -> io::Result<Option<CertificateDer<
     Ok(None)
 }
 
-fn date(time: UnixTime) -> String {
-    Moment::from_seconds(time.as_secs()).rfc3339()
-}
-
-/// The names of a certificate as rustls gives them, `DnsName("mail.x.org")`, without its wrapping.
-fn listed(presented: &[String]) -> String {
-    let bare = |name: &String| name.split('"').nth(1).unwrap_or(name).to_owned();
-    if presented.is_empty() {
-        "no name at all".into()
-    } else {
-        presented.iter().map(bare).collect::<Vec<_>>().join(", ")
-    }
-}
-
-fn hex(certificate: &[u8]) -> String {
-    digest(&SHA256, certificate).as_ref().iter().map(|octet| format!("{octet:02x}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -332,9 +254,45 @@ mod tests {
         assert_eq!(roots.bundle(), Some("/nowhere.pem".into()));
     }
 
+    /// RFC 6125 section 6.4.3, RFC 9525 section 6.3: a wildcard is one whole label, the first; a number is no name.
     #[test]
-    fn presented_names_are_shown_bare() {
-        assert_eq!(listed(&["DnsName(\"a.x.org\")".into(), "DnsName(\"*.y\")".into()]), "a.x.org, *.y");
-        assert_eq!(listed(&[]), "no name at all");
+    fn a_certificate_is_for_the_names_it_has_and_no_others() {
+        use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType};
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        std::io::Write::write_all(&mut file, authority.pem().as_bytes()).unwrap();
+        for (host, name, good) in [
+            ("mail.x.example", "mail.x.example", true),
+            ("MAIL.x.example.", "mail.X.example", true),
+            ("mail.x.example", "*.x.example", true),
+            ("x.example", "*.x.example", false),
+            ("a.mail.x.example", "*.x.example", false),
+            ("a.b.example", "*.example", false),
+            ("mail.x.example", "*", false),
+            ("mail.x.example", "*.*.example", false),
+            ("mail.x.example", "m*.x.example", false),
+            ("mail.x.example", "*l.x.example", false),
+            ("mail.x.example", "mail.*.example", false),
+            ("mail.x.example", "x.example", false),
+            ("mail.x.example", "mail.x.example.other.test", false),
+            ("127.0.0.1", "127.0.0.1", false),
+            ("127.0.0.1", "*.0.0.1", false),
+            ("127.0.0.1", "ip 127.0.0.1", true),
+            ("127.0.0.2", "ip 127.0.0.1", false),
+            ("[::1]", "ip ::1", true),
+            ("localhost", "ip 127.0.0.1", false),
+        ] {
+            let mut params = CertificateParams::new(Vec::new()).unwrap();
+            params.subject_alt_names = vec![match name.strip_prefix("ip ") {
+                Some(address) => SanType::IpAddress(address.parse().unwrap()),
+                None => SanType::DnsName(name.try_into().unwrap()),
+            }];
+            let leaf = params.signed_by(&KeyPair::generate().unwrap(), &authority).unwrap();
+            let client = Client::new(host, &Trust::File(file.path().to_owned()), &Roots::default()).unwrap();
+            let judged = client.verifier.judge(leaf.der(), &[], &client.name, UnixTime::now());
+            assert_eq!(judged.is_ok(), good, "{host} {name}: {judged:?}");
+        }
     }
 }

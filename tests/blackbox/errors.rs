@@ -164,10 +164,41 @@ fn refusals() -> Vec<Case> {
     ]
 }
 
+fn keeping() -> Vec<Case> {
+    let keeping = |mut world: Sandbox, line: &str| {
+        world.account = format!("{line}\n");
+        world.top("")
+    };
+    let case = |title| case(title, Script::plain(), TO_BOB);
+    vec![
+        case("a Maildir that is not there").world(|world| keeping(world, "maildir = \"Mail\"")),
+        case("an mbox in a folder that is not there").world(|world| keeping(world, "mbox = \"none/inbox\"")),
+        case("an mbox that is something else").world(|world| {
+            fs::create_dir(world.path("inbox")).unwrap();
+            keeping(world, "mbox = \"inbox\"")
+        }),
+        case("a Maildir and a relay in one account")
+            .world(|world| keeping(world, "maildir = \"Mail\"\nhost = \"smtp.example.org\"")),
+        self::case("a Maildir in a file given with -C", Script::plain(), &["-C", "config.toml", "bob@example.org"])
+            .world(|world| keeping(world, "maildir = \"Mail\"")),
+    ]
+}
+
+fn monitoring() -> Vec<Case> {
+    let health = |title, script| case(title, script, &["health"]).named("mailchute");
+    vec![
+        health("how a queue stands", Script::plain()),
+        health("how a queue stands without an account", Script::plain()).world(|_| Sandbox::empty().top("")),
+        health("how a queue stands whose configuration is broken", Script::plain())
+            .world(|world| world.config_text("acounts = 1")),
+        case("a limit that is no age", Script::plain(), &["health", "--warn-age", "soon"]).named("mailchute"),
+    ]
+}
+
 #[test]
 fn every_message_is_in_the_catalogue() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/blackbox/catalogue.txt");
-    let cases = [usage(), configuration(), connection(), refusals()];
+    let cases = [usage(), configuration(), connection(), refusals(), keeping(), monitoring()];
     let entries: Vec<String> = cases.into_iter().flatten().map(Case::entry).collect();
     let catalogue = entries.join("\n");
     for line in catalogue.lines() {

@@ -1,4 +1,4 @@
-//! Never in clear, never fooled: TLS and its enemies, and where a password must not turn up.
+//! Where a password must not turn up, and what a caller, a configuration or a spool must not bring about.
 
 use crate::support::*;
 use std::fs;
@@ -6,90 +6,6 @@ use std::os::unix::fs::{PermissionsExt, chown};
 
 fn with_login(script: Script) -> Script {
     script.login(USER, PASSWORD)
-}
-
-/// Sends to a relay that must get neither a login nor a message; what is said about it.
-fn sends_nothing(script: Script) -> String {
-    let relay = Relay::start(with_login(script));
-    let sandbox = Sandbox::for_relay(&relay);
-    let said = sandbox.sendmail(["-t"]).input(MESSAGE).warns();
-    let record = relay.record();
-    assert!(record.logins.is_empty() && record.offers.is_empty(), "{said}\n{}", relay.transcript());
-    assert!(!relay.transcript().contains("MAIL FROM"), "{}", relay.transcript());
-    assert_eq!(sandbox.queue().len(), 1, "{said}");
-    assert_eq!(sandbox.entry()["held_by"], "account", "{said}");
-    said
-}
-
-#[test]
-fn a_certificate_that_is_not_good_is_named_and_nothing_is_sent() {
-    let cases = [
-        (Certificate::OtherHost, "other.example"),
-        (Certificate::Expired, "expired"),
-        (Certificate::NotYetValid, "not valid before"),
-        (Certificate::SelfSigned, "certificate"),
-        (Certificate::UnknownAuthority, "certificate"),
-    ];
-    for (certificate, words) in cases {
-        for script in [Script::starttls(), Script::implicit()] {
-            let said = sends_nothing(script.certificate(certificate));
-            assert!(said.contains(words), "{certificate:?}: {said}");
-            assert!(said.contains("hint: "), "{said}");
-        }
-    }
-}
-
-#[test]
-fn replies_injected_before_tls_are_an_attack() {
-    let injected =
-        "220 go ahead\r\n250-relay.test\r\n250 AUTH PLAIN\r\n235 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n250 ok\r\n";
-    sends_nothing(Script::starttls().when("STARTTLS", [raw(injected)]));
-    sends_nothing(Script::starttls().when("STARTTLS", [raw("220 go ahead\r\n2")]));
-}
-
-#[test]
-fn without_starttls_nothing_is_sent() {
-    sends_nothing(Script::starttls().when("EHLO", [say("250-relay.test\n250-AUTH PLAIN LOGIN\n250 PIPELINING")]));
-    for reply in ["454 4.7.0 TLS not available", "502 5.5.1 unknown"] {
-        sends_nothing(Script::starttls().when("STARTTLS", [say(reply)]));
-    }
-}
-
-#[test]
-fn an_answer_to_starttls_that_makes_no_sense_sends_nothing() {
-    for reply in ["354 go ahead", "250 ok", "235 welcome", "999 what", "2", ""] {
-        let relay =
-            Relay::start(with_login(Script::starttls().when("STARTTLS", [raw(format!("{reply}\r\n")), Act::Close])));
-        let sandbox = Sandbox::for_relay(&relay);
-        let _ = sandbox.sendmail(["-t"]).input(MESSAGE).finish().exits(0);
-        assert!(relay.record().logins.is_empty() && relay.record().offers.is_empty(), "{reply}");
-        assert!(!relay.transcript().contains("MAIL FROM"), "{}", relay.transcript());
-        assert_eq!(sandbox.queue().len(), 1, "{reply}");
-    }
-}
-
-#[test]
-fn a_handshake_that_breaks_sends_nothing() {
-    for acts in [vec![raw("220 go\r\n"), Act::Close], vec![raw("220 go\r\n"), Act::Reset]] {
-        let relay = Relay::start(with_login(Script::starttls().when("STARTTLS", acts)));
-        let sandbox = Sandbox::for_relay(&relay);
-        let _ = sandbox.sendmail(["-t"]).input(MESSAGE).finish().exits(0);
-        assert!(relay.record().logins.is_empty() && relay.record().offers.is_empty());
-        assert_eq!(sandbox.queue().len(), 1);
-    }
-}
-
-#[test]
-fn a_pinned_certificate_is_good_and_any_other_is_not() {
-    let pin = |digest: &str| format!("tls-fingerprint = \"sha256:{digest}\"");
-    let relay = Relay::start(with_login(Script::implicit().certificate(Certificate::SelfSigned)));
-    let sandbox = Sandbox::for_relay(&relay).replace("tls-ca-file = \"ca.pem\"", &pin(&"0".repeat(64)));
-    let said = sandbox.sendmail(["-t"]).input(MESSAGE).warns();
-    assert!(relay.record().logins.is_empty());
-    let seen = said.split(|c: char| !c.is_ascii_hexdigit()).find(|word| word.len() == 64 && !word.starts_with("0000"));
-    let seen = seen.unwrap_or_else(|| panic!("the fingerprint to pin is not shown: {said}"));
-    Sandbox::for_relay(&relay).replace("tls-ca-file = \"ca.pem\"", &pin(seen)).sendmail(["-t"]).input(MESSAGE).silent();
-    assert_eq!(relay.messages().len(), 1);
 }
 
 #[test]

@@ -76,6 +76,22 @@ fn rows() -> Vec<Row> {
     ]
 }
 
+/// What one send may cost, whatever the relay does. The memory is enforced: 32 MB of data, stacks of threads and all; the
+/// limit of the processor's time, whole seconds, is only for what would never end.
+const BOUNDS: &str = "ulimit -d 32768; ulimit -t 5";
+const CPU: Duration = Duration::from_millis(500);
+const LOG: u64 = 8192;
+
+/// The second line that `times` of a shell prints: `0m0.010000s 0m0.000000s`, user and system.
+fn cpu_of_children(times: &str) -> Duration {
+    let words = times.lines().nth(1).unwrap_or_default().split_whitespace();
+    let seconds = words.filter_map(|word| {
+        let (minutes, seconds) = word.strip_suffix('s')?.split_once('m')?;
+        Some(minutes.parse::<f64>().ok()? * 60.0 + seconds.parse::<f64>().ok()?)
+    });
+    Duration::from_secs_f64(seconds.sum())
+}
+
 fn misbehaves(script: impl Fn() -> Script, recipients: &[&str]) {
     misbehave(rows(), script, recipients);
 }
@@ -84,8 +100,14 @@ fn misbehave(rows: Vec<Row>, script: impl Fn() -> Script, recipients: &[&str]) {
     for (name, event, acts, end) in rows {
         let relay = Relay::start(script().when(event, acts)).tolerant();
         let sandbox = Sandbox::for_relay(&relay);
-        let finished = sandbox.sendmail(["-i"].iter().chain(recipients)).input(MESSAGE).finish();
+        let (log, times) = (sandbox.path("log"), sandbox.path("times"));
+        let sandbox = sandbox.top(&format!("log-file = \"{}\"", log.display()));
+        let bounded = format!("{BOUNDS}; \"$@\"; status=$?; times >'{}'; exit $status", times.display());
+        let sending = sandbox.sendmail(["-i"].iter().chain(recipients));
+        let finished = sending.through_shell(&bounded).input(MESSAGE).finish();
         let context = format!("{name}: {end:?}, {finished:?}\n{}", relay.transcript());
+        let cpu = cpu_of_children(&std::fs::read_to_string(times).unwrap());
+        assert!(cpu < CPU, "{cpu:?}: {context}");
         let (status, silent) = match end {
             Sent | Kept => (0, true),
             Held => (0, false),
@@ -97,6 +119,8 @@ fn misbehave(rows: Vec<Row>, script: impl Fn() -> Script, recipients: &[&str]) {
         assert!(finished.took < Duration::from_secs(5), "{context}");
         let waiting = usize::from(matches!(end, Kept | Held));
         assert_eq!((sandbox.queue().len(), sandbox.dead().len()), (waiting, usize::from(status != 0)), "{context}");
+        let logged = std::fs::metadata(&log).map_or(0, |log| log.len());
+        assert!(logged < LOG, "{logged} octets of log: {context}");
         let delivered = relay.messages().len();
         relay.rewrite(script());
         let flushed = sandbox.sendmail(["-q"]).finish().exits(0);
@@ -160,6 +184,24 @@ fn an_attempt_that_outlives_its_caller_is_not_abandoned() {
     sandbox.sendmail(ONE).input(MESSAGE).silent();
     eventually("the message is settled", || sandbox.queue().is_empty());
     assert_eq!((relay.messages().len(), relay.connections()), (1, 1));
+}
+
+#[test]
+fn a_password_that_is_long_in_coming_does_not_hang_the_caller() {
+    let relay = Relay::start(tls());
+    let slow = |seconds: &str, sandbox: Sandbox| {
+        let command = format!("echo >>{}; sleep {seconds}; echo {PASSWORD}", sandbox.path("ran").display());
+        let command = format!("password-command = [\"/bin/sh\", \"-c\", \"{command}\"]");
+        sandbox.replace(&format!("password = \"{PASSWORD}\""), &command)
+    };
+    let sandbox = slow("2", Sandbox::for_relay(&relay)).queue_policy("foreground-deadline = \"1s\"");
+    let finished = sandbox.sendmail(ONE).input(MESSAGE).finish().exits(0);
+    assert_eq!((finished.stdout.as_str(), finished.stderr.as_str()), ("", ""));
+    assert_eq!(relay.messages().len(), 0, "the caller has waited for the password: {:?}", finished.took);
+    eventually("the message is settled", || sandbox.queue().is_empty());
+    assert_eq!((relay.messages().len(), relay.connections(), relay.record().logins.len()), (1, 1, 1));
+    let runs = std::fs::read_to_string(sandbox.path("ran")).unwrap().lines().count();
+    assert_eq!(runs, 2, "once for the caller, once behind it");
 }
 
 #[test]

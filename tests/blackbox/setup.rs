@@ -211,3 +211,17 @@ fn what_is_missing_in_a_script_is_named_with_its_option() {
     assert!(said.contains("16 small letters"), "{said}");
     assert!(!sandbox.config().exists());
 }
+
+#[test]
+fn a_maildir_is_set_up_without_a_question() {
+    let sandbox = Sandbox::empty();
+    let said = sandbox.mailchute(["setup", "--maildir", "~/Mail"]).prints();
+    assert!(said.starts_with("account here is in /") && said.ends_with("/home/Mail\n"), "{said}");
+    sandbox.sendmail(["-i", "root"]).input(MESSAGE).silent();
+    assert_eq!(std::fs::read_dir(sandbox.path("home/Mail/new")).unwrap().count(), 1);
+    let again = sandbox.mailchute(["setup", "--maildir", "~/Mail"]).fails(78);
+    assert!(again.contains("there is an account here already"), "{again}");
+    sandbox.mailchute(["setup", "--maildir", "~/Mail", "--replace"]).prints();
+    sandbox.mailchute(["setup", "--maildir", "~/Mail", "--host", "x.org"]).fails(64);
+    sandbox.mailchute(["setup", "--maildir", "~/Mail", "a@x.org"]).fails(64);
+}

@@ -41,6 +41,10 @@ class Mailchute:
     def put(self, home, port, recipients):
         return [home / "sendmail", "-odq", "-i", "-f", "alice@example.com", "--", *recipients]
 
+    def put_by_header(self, home, port, recipients):
+        """Recipients are in the message."""
+        return [home / "sendmail", "-odq", "-i", "-t", "-f", "alice@example.com"]
+
     def send(self, home, port, recipients):
         """In the foreground: deposited and submitted by one process."""
         return [home / "sendmail", "-odi", "-i", "-f", "alice@example.com", "--", *recipients]
@@ -60,16 +64,19 @@ class Mailchute:
                 '[spool]\ndirectory = "spool"\n'
             )
             config.chmod(0o600)
-        return {"PATH": "/usr/bin:/bin", "HOME": str(home), "MAILCHUTE_CONFIG": str(config)}
+        # Where an instrumented program counts what it reaches.
+        profile = {name: value for name, value in os.environ.items() if name == "LLVM_PROFILE_FILE"}
+        return {"PATH": "/usr/bin:/bin", "HOME": str(home), "MAILCHUTE_CONFIG": str(config), **profile}
 
 
 class Message:
-    def __init__(self, name, size, seed=0):
+    def __init__(self, name, size, seed=0, to=()):
         line = random.Random(f"{name}{seed}").randbytes(36).hex().encode() + b"\r\n"
         self.id = f"{name}@example.com"
         self.body = (b".dot\r\n" + line * (size // len(line) + 1))[:size].rstrip(b"\r\n") + b"\r\n"
+        addressed = f"To: {', '.join(to)}\r\n" if to else ""
         self.octets = (
-            f"From: alice@example.com\r\nDate: Tue, 24 Nov 2026 14:04:05 +0000\r\n"
+            f"{addressed}From: alice@example.com\r\nDate: Tue, 24 Nov 2026 14:04:05 +0000\r\n"
             f"Subject: {name}\r\nMessage-ID: <{self.id}>\r\n\r\n"
         ).encode() + self.body
         self.digest = digest(self.body)

@@ -64,7 +64,7 @@ class Sweep:
         if left:
             self.complain(point, f"left behind: {left}")
 
-    def balance(self, point, home, message, status):
+    def balance(self, point, home, message, status, recipients=RECIPIENTS):
         """A deposit: told "accepted" exactly when one whole entry is there, and nothing is left behind."""
         for _ in range(2):
             home.flush()
@@ -72,9 +72,9 @@ class Sweep:
         counts = collections.Counter(recipient for _, recipient, _ in arrived)
         if any(found != message.digest for _, _, found in arrived):
             self.complain(point, "changed on the way")
-        if status == 0 and set(counts) != set(RECIPIENTS):
+        if status == 0 and set(counts) != set(recipients):
             self.complain(point, f"acknowledged, arrived at {sorted(counts)}")
-        if counts and set(counts) != set(RECIPIENTS):
+        if counts and set(counts) != set(recipients):
             self.complain(point, f"only arrived at {sorted(counts)}")
         if max(counts.values(), default=0) > 1:
             self.complain(point, "arrived twice")
@@ -82,14 +82,23 @@ class Sweep:
         self.tally["arrived" if counts else "nothing"] += 1
         return bool(counts)
 
-    def deposits_killed(self):
-        message = Message("kill", 15_000)
+    def deposits_killed(self, full):
+        """Two recipients by arguments; in full also one and fifty by header, of messages that are smaller and larger."""
+        total = self.killed_while(self.subject.put, Message("kill", 15_000), RECIPIENTS)
+        if full and hasattr(self.subject, "put_by_header"):
+            for size, count in ((1_000, 1), (5_000_000, 50)):
+                recipients = [f"r{number}@web.example" for number in range(count)]
+                total += self.killed_while(self.subject.put_by_header, Message("kill", size, to=recipients), recipients)
+        return total
+
+    def killed_while(self, put, message, recipients):
         home = self.home()
-        todo = points(home, self.subject.put(home.path, self.relay.port, RECIPIENTS), message.octets)
+        todo = points(home, put(home.path, self.relay.port, recipients), message.octets)
         for call, n in todo:
             home = self.home()
-            status = home.put(message, RECIPIENTS, wrapper(call, n, "signal=KILL"))
-            self.balance(f"kill put {call}#{n}", home, message, status)
+            argv = put(home.path, self.relay.port, recipients)
+            status = home.run(argv, message.octets, wrapper(call, n, "signal=KILL"))
+            self.balance(f"kill put {call}#{n} for {len(recipients)}", home, message, status, recipients)
         return len(todo)
 
     def sends(self, whats):

@@ -6,25 +6,39 @@ import sys
 
 import callers
 import compat
+import doctor
+import fleet
 import git_expectations
 import keyring
 import lab as laboratory
 import oauth
 import relays
 
-PARTS = {"relays": relays.run, "callers": callers.run, "compat": compat.run, "git": git_expectations.run, "keyring": keyring.run, "oauth": oauth.run}
+PARTS = {
+    "relays": relays.run,
+    "fleet": fleet.run,
+    "callers": callers.run,
+    "compat": compat.run,
+    "doctor": doctor.run,
+    "keyring": keyring.run,
+    "oauth": oauth.run,
+    "git": git_expectations.run,
+}
 
 
 def main():
     parser = argparse.ArgumentParser()
     for option in ("--client", "--cache", "--logs", "--match"):
         parser.add_argument(option)
+    for option in ("--hosts", "--messages"):
+        parser.add_argument(option, type=int)
     parser.add_argument("parts", nargs="+", choices=PARTS)
     asked = parser.parse_args()
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
 
     report = laboratory.Report(asked.logs, asked.match)
     lab = laboratory.Lab(asked.client, asked.cache, asked.logs)
+    lab.hosts, lab.messages = asked.hosts, asked.messages
     for part in dict.fromkeys(asked.parts):
         print(f"--- {part}", flush=True)
         PARTS[part](lab, report)

@@ -1,11 +1,13 @@
-"""The address parser against Python's email package: where both understand a list, they name the same people."""
+"""The address parser against Python's email package and Postfix: all name the same people."""
 
 import email.header
 import email.utils
 import pathlib
 import random
+import re
 import subprocess
 
+from postfix import Postfix
 from relay import Relay
 
 LOCALS = ["bob", "bob.b", "bob+tag", "b%c", "o'hara", "!x", "a/b=c", '"a b"', '"a,b"', '"a\\"b"', '"a@b"', "_", "x-1"]
@@ -35,6 +37,14 @@ def folded(address):
     return local + "@" + domain.lower()
 
 
+def unquoted(address):
+    """As Postfix keeps it."""
+    local, _, domain = address.rpartition("@")
+    if local.startswith('"') and local.endswith('"'):
+        local = re.sub(r"\\(.)", r"\1", local[1:-1])
+    return local + "@" + domain.lower()
+
+
 def campaign(binary, folder, full):
     folder = pathlib.Path(folder)
     relay = Relay()
@@ -47,6 +57,7 @@ def campaign(binary, folder, full):
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "MAILCHUTE_CONFIG": str(config)}
     chance = random.Random(8)
     compared, refused, violations = 0, [], []
+    postfix = Postfix(folder) if Postfix.to_be_had() else None
     for _ in range(4000 if full else 400):
         people = [one(chance) for _ in range(chance.randint(1, 4))]
         text = people[0]
@@ -62,6 +73,11 @@ def campaign(binary, folder, full):
             continue
         compared += 1
         if ours != set(theirs):
-            violations.append(f"{text!r}: ours {sorted(ours)}, theirs {sorted(set(theirs))}")
+            violations.append(f"{text!r}: ours {sorted(ours)}, Python's {sorted(set(theirs))}")
+        if postfix:
+            theirs = {unquoted(address) for address in postfix.recipients(text)}
+            if {unquoted(address) for address in ours} != theirs:
+                violations.append(f"{text!r}: ours {sorted(ours)}, Postfix's {sorted(theirs)}")
     violations += [f"refused: {text!r}" for text in refused]
-    return {"lists": compared, "refused": len(refused)}, violations
+    version = postfix.version if postfix else "not to be had"
+    return {"lists": compared, "refused": len(refused), "Postfix": version}, violations

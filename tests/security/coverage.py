@@ -1,4 +1,5 @@
-"""Which lines of the program the tests reach, the program's own runs in the black-box tests counted. Needs the llvm-profdata
+"""Which lines of the program the tests reach, the program's own runs in the black-box tests counted; with --full also those
+that only an error of a system call reaches, which tests/crash/run errno injects. Needs the llvm-profdata
 and llvm-cov of rustc's LLVM: `apt-get install llvm-22` for LLVM 22."""
 
 import collections
@@ -10,6 +11,8 @@ import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LEAST = 90
+# Files that are tests, or only there for them.
+TESTS = ["tests.rs", "scripted.rs", "model.rs", "logins.rs", "golden.rs", "bench.rs"]
 
 
 def tool(name):
@@ -27,7 +30,7 @@ def own_lines(path):
     return next(tests, len(lines))
 
 
-def campaign(_binary, folder, _full):
+def campaign(_binary, folder, full):
     profdata, version = tool("llvm-profdata")
     cov, _ = tool("llvm-cov")
     if not profdata or not cov:
@@ -37,13 +40,20 @@ def campaign(_binary, folder, _full):
     # Counters live in a mapped file (%c), so that a process that is killed has counted too.
     environment = {**os.environ, "CARGO_TARGET_DIR": str(target), "LLVM_PROFILE_FILE": f"{folder}/%8m%c.profraw",
                    "RUSTFLAGS": "-C instrument-coverage -C llvm-args=-runtime-counter-relocation"}
-    done = subprocess.run(["cargo", "test", "--locked", "--no-fail-fast", *os.environ.get("COVERAGE_TESTS", "").split()],
-                          cwd=ROOT, env=environment, capture_output=True, text=True, errors="replace")
+    # Counters need memory too.
+    done = subprocess.run(["cargo", "test", "--locked", "--no-fail-fast", "--", "--skip", "needs_little_memory"], cwd=ROOT,
+                          env=environment, capture_output=True, text=True, errors="replace")
+    if full:
+        subprocess.run([ROOT / "tests/crash/run", "--binary", target / "debug/mailchute", "errno"], env=environment,
+                       stdout=subprocess.DEVNULL)
     violations = re.findall(r"^test .* FAILED$", done.stdout, re.MULTILINE)
     programs = re.findall(r"\((\S*/deps/\S+)\)", done.stderr) + ["debug/mailchute"]
     programs = [str(target / program[program.index("debug/"):]) for program in programs]
-    merged = folder / "merged"
-    subprocess.run([profdata, "merge", "-sparse", "-o", merged, *folder.glob("*.profraw")], check=True)
+    # Those that ran in an environment of their own counted where they were.
+    astray, merged = list(ROOT.glob("default_*.profraw")), folder / "merged"
+    subprocess.run([profdata, "merge", "-sparse", "-o", merged, *folder.glob("*.profraw"), *astray], check=True)
+    for file in astray:
+        file.unlink()
     objects = [word for program in programs[1:] for word in ("-object", program)]
     lcov = subprocess.run([cov, "export", "-format=lcov", "-instr-profile", merged, programs[0], *objects], check=True,
                           capture_output=True, text=True).stdout
@@ -52,7 +62,7 @@ def campaign(_binary, folder, _full):
     for line in lcov.splitlines():
         if line.startswith("SF:"):
             file = pathlib.Path(line[3:])
-        elif line.startswith("DA:") and file.is_relative_to(ROOT / "src") and file.name not in ("tests.rs", "scripted.rs", "model.rs"):
+        elif line.startswith("DA:") and file.is_relative_to(ROOT / "src") and file.name not in TESTS:
             number, count = line[3:].split(",")[:2]
             counts[file][int(number)] = max(counts[file].get(int(number), 0), int(count))
     report, reached, all_lines, low = [], 0, 0, []

@@ -1,5 +1,5 @@
-"""A process that holds a password, seen from beside it: what the same user can read of it, and what is left in its memory
-once the login is over."""
+"""A process that holds a password, seen from beside it: what the same user can read of it, what is left in its memory once
+the login is over, and what the journal hears."""
 
 import base64
 import os
@@ -9,6 +9,8 @@ import signal
 import socket
 import subprocess
 import threading
+
+import journal
 
 SECRET = b"CANARY-5up3r-s3cret-of-the-memory"
 USER = b"alice"
@@ -131,4 +133,5 @@ def campaign(binary, folder, _full):
             violations.append(f"{source}: left in memory: {found}")
         relay.go_on.set()
         process.wait(30)
-    return figures, violations
+    figures["lines in the journal"], wrong = journal.campaign(binary, folder)
+    return figures, violations + wrong

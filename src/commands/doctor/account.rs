@@ -2,6 +2,7 @@
 
 use super::super::context::Context;
 use super::super::courier::Watcher;
+use super::super::handover;
 use super::super::session;
 use super::check::{Check, Group};
 use super::reach::{self, Survey};
@@ -12,7 +13,7 @@ use crate::delivery;
 use crate::diagnostic::Explain;
 use crate::exit::Exit;
 use crate::mail::address::Addressee;
-use crate::mail::outcome::{Failure, Trouble};
+use crate::mail::outcome::{Failure, Stage, Trouble};
 use crate::route;
 use crate::submission::Patience;
 use std::time::{Duration, Instant};
@@ -65,6 +66,10 @@ fn log_in(context: &Context, account: &Account, survey: &Survey) -> Vec<Check> {
     let user = account.user.as_deref().unwrap_or("nobody");
     let mut session = match opened {
         Ok(session) => session,
+        Err(trouble) if is_the_spoolers(context, &trouble) => {
+            let check = refused_login(user, &trouble).warned();
+            return vec![check.because("only the spooler gets it from systemd; its own word is above")];
+        }
         Err(trouble) => return vec![refused_login(user, &trouble)],
     };
     let mut checks = vec![match &account.user {
@@ -79,6 +84,14 @@ fn log_in(context: &Context, account: &Account, survey: &Survey) -> Vec<Check> {
     }
     session.quit();
     checks
+}
+
+/// Whether it is only that the spooler alone can have the password.
+fn is_the_spoolers(context: &Context, trouble: &Trouble) -> bool {
+    let failure = match trouble {
+        Trouble::Held(failure) | Trouble::Waiting(failure) => failure,
+    };
+    failure.stage == Stage::Secret && handover::spooler(context).is_some()
 }
 
 fn refused_login(user: &str, trouble: &Trouble) -> Check {

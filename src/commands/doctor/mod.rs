@@ -4,15 +4,19 @@
 mod account;
 mod check;
 mod clock;
+mod control;
+pub mod health;
 mod network;
 mod reach;
 mod report;
 mod settings;
 mod spool;
+mod spooler;
 mod tokens;
 
 use super::Failed;
 use super::context::Context;
+use super::handover;
 use crate::cli::{Global, Listing};
 use crate::config::Config;
 use crate::exit::Exit;
@@ -43,7 +47,10 @@ pub fn examine(process: &Process, global: &Global, form: Listing) -> Result<Exit
 fn this_host(context: &Context) -> Vec<Check> {
     let mut checks = settings::general(context);
     checks.extend(clock::checks(context));
-    checks.extend(spool::checks(context));
+    checks.extend(spooler::checks(context));
+    if !handover::has_foreign_spool(context) {
+        checks.extend(spool::checks(context));
+    }
     checks.extend(settings::sendmail_link());
     checks
 }

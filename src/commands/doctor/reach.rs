@@ -2,6 +2,8 @@
 //! only; what they mean is network's.
 
 use super::super::context::Context;
+pub use super::control::Answer;
+use super::control::{self, PATIENCE as CONTROL};
 use crate::clock::Moment;
 use crate::config::{Account, Endpoint, Tls, presets};
 use crate::mail::outcome::Failure;
@@ -13,8 +15,6 @@ use std::time::{Duration, Instant};
 /// How long one step at one address may take, a greeting included: servers make strangers wait, but not so long.
 const STEP: Duration = Duration::from_secs(12);
 const WHOLE: Duration = Duration::from_secs(40);
-/// How long the controls may take.
-const CONTROL: Duration = Duration::from_secs(4);
 
 /// What was seen of an account's relay.
 pub struct Survey {
@@ -24,6 +24,8 @@ pub struct Survey {
     pub knocks: Vec<Knock>,
     /// The usual ports that are not configured; looked at only when no configured one is good.
     pub spare: Vec<Knock>,
+    /// What each name server says, when the resolver has no answer.
+    pub servers: Vec<(IpAddr, Answer)>,
     pub around: Around,
 }
 
@@ -39,6 +41,8 @@ pub struct Around {
     pub nobody_answers: bool,
     /// Whether the provider's web pages can be reached; `None` when that was not tried.
     pub web: Option<bool>,
+    /// What time it is here and elsewhere; looked at when a certificate's dates are wrong.
+    pub clock: Option<(Moment, Moment)>,
 }
 
 impl Survey {
@@ -54,9 +58,19 @@ pub fn survey(context: &Context, account: &Account) -> Option<Survey> {
     let way = |nobody: IpAddr| has_way(nobody);
     let around = Around { v4: way(NOBODY_4.into()), v6: way(NOBODY_6.into()), ..Around::default() };
     let addresses = scout.resolve(&host, 0);
-    let mut survey = Survey { host, addresses, knocks: Vec::new(), spare: Vec::new(), around };
-    let Ok(addresses) = survey.addresses.clone() else { return Some(survey) };
+    let mut survey = Survey { host, addresses, knocks: Vec::new(), spare: Vec::new(), servers: Vec::new(), around };
+    let addresses = match &survey.addresses {
+        Ok(addresses) => addresses.clone(),
+        Err((Symptom::NoSuchHost, _)) => return Some(survey),
+        Err(_) => {
+            survey.servers = control::ask_servers(&survey.host);
+            return Some(survey);
+        }
+    };
     survey.knocks = scout.knock(&account.endpoints, &addresses);
+    if survey.knocks.iter().any(|knock| matches!(knock.failed, Some((Symptom::Dates, _)))) {
+        survey.around.clock = scout.time_elsewhere(&survey.knocks).map(|there| (Moment::now(), there));
+    }
     if survey.knocks.iter().any(|knock| knock.failed.is_none()) || addresses.iter().all(IpAddr::is_loopback) {
         return Some(survey);
     }
@@ -103,10 +117,27 @@ impl Scout<'_> {
 
     /// Whether the web server that the provider's help is on can be reached.
     fn provider_page(&self) -> Option<bool> {
-        let help = self.account.provider.as_deref().and_then(presets::find)?.help?;
-        let host = help.strip_prefix("https://")?.split('/').next()?;
-        let addresses = self.resolve(host, 443).unwrap_or_default();
+        let host = self.help_host()?;
+        let addresses = self.resolve(&host, 443).unwrap_or_default();
         Some(addresses.into_iter().any(|address| connects(SocketAddr::new(address, 443))))
+    }
+
+    /// The host of the provider's help.
+    fn help_host(&self) -> Option<String> {
+        let help = self.account.provider.as_deref().and_then(presets::find)?.help?;
+        Some(help.strip_prefix("https://")?.split('/').next()?.to_owned())
+    }
+
+    /// What time it is by the relay's greeting, else by the provider's web server, else by the relay's own.
+    fn time_elsewhere(&self, knocks: &[Knock]) -> Option<Moment> {
+        if let Some(date) = knocks.iter().find_map(|knock| control::greeted_date(knock.greeting.as_ref()?)) {
+            return Some(date);
+        }
+        let host = self
+            .help_host()
+            .unwrap_or_else(|| knocks.first().map_or_else(String::new, |knock| knock.endpoint.host.clone()));
+        let addresses = self.resolve(&host, 80).ok()?;
+        addresses.iter().find_map(|address| control::web_date(SocketAddr::new(*address, 80), &host))
     }
 }
 

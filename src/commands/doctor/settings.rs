@@ -1,6 +1,7 @@
 //! What is configured, who decided it, and who else can read or change it; and whether `sendmail` is this program.
 
 use super::super::context::Context;
+use super::super::handover;
 use super::check::{Check, Group};
 use crate::config::provenance::{self, Setting};
 use crate::config::{Account, Secret};
@@ -22,7 +23,11 @@ pub fn general(context: &Context) -> Vec<Check> {
     }
     checks.extend(provenance::general(config).iter().map(shown));
     if config.accounts.is_empty() {
-        checks.push(Check::of(Group::Config, &RouteError::NoAccount { unreadable: config.unreadable.clone() }));
+        checks.push(if handover::spooler(context).is_some() {
+            Check::good(Group::Config, "account", "none of this user's own: mail goes to the machine's spooler")
+        } else {
+            Check::of(Group::Config, &RouteError::NoAccount { unreadable: config.unreadable.clone() })
+        });
     }
     checks
 }

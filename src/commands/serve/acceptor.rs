@@ -11,8 +11,9 @@ use super::ward::Ward;
 use crate::cli::{Global, Listing, Role};
 use crate::commands::context::Context;
 use crate::commands::dialogue::{Dialogue, Next, Pauses};
+use crate::commands::doctor::health;
 use crate::commands::taking::{self, Sender};
-use crate::commands::{Failed, list_queue};
+use crate::commands::{Failed, list_queue, monitor};
 use crate::config::Senders;
 use crate::diagnostic::Explain;
 use crate::exit::Exit;
@@ -311,9 +312,11 @@ impl<'a> Counter<'a> {
                 });
                 dialogue.accepted(entry.id().as_str());
                 self.census.lock().unwrap_or_else(PoisonError::into_inner).add(peer.caller.uid);
+                let spool = entry.spool().clone();
                 // The sender must find it unlocked.
                 drop(entry);
                 bell::ring(&context.config.spool, Ring::Due);
+                monitor::count(context, &spool);
             }
             Err(failed) => {
                 if !dialogue.is_cut() {
@@ -342,11 +345,17 @@ impl<'a> Counter<'a> {
                 bell::ring(&context.config.spool, if peer.caller.uid == 0 { Ring::All } else { Ring::Due });
                 String::new()
             }
+            Question::Health => health::lines(context, peer.caller.uid),
             Question::Queue(form) => {
                 let whose = (peer.caller.uid != 0).then_some(peer.caller.uid);
                 let form = match form {
                     Form::Mailq => list_queue::Form::Mailq,
                     Form::Json => list_queue::Form::Own(Listing::Json),
+                    // Numbers and names of accounts, and nothing of anybody's mail: for whoever watches the machine.
+                    Form::State => {
+                        let state = context.spool().and_then(|spool| monitor::look(context, &spool));
+                        return state.map_or_else(|error| error.to_string(), |state| state.to_string());
+                    }
                 };
                 let mut text = Vec::new();
                 let _ = list_queue::write(context, Place::Queue, form, whose, &mut text);

@@ -2,7 +2,8 @@
 //! tried before anything is written, with the very lines that will be.
 
 pub mod asker;
-mod mx;
+mod folder;
+pub(super) mod mx;
 mod plan;
 pub mod trial;
 
@@ -26,6 +27,9 @@ use std::path::PathBuf;
 /// Something is missing and nobody is there to ask, the login fails, the file cannot be written. Nothing is written
 /// then, but when it is the test mail that fails.
 pub fn set_up(process: &Process, global: &Global, wishes: &Setup) -> Result<Exit, Failed> {
+    if let Some(folder) = &wishes.maildir {
+        return folder::set_up(process, global, wishes, folder);
+    }
     let mut editor = Editor::open(&target(process, global)?)?;
     let asker = Asker::new(wishes.password == PasswordFrom::Stdin);
     let plan = Plan::make(wishes, global.account.as_deref(), asker, &editor)?;

@@ -22,7 +22,7 @@ pub fn preferred(domain: &str) -> Option<String> {
     servers.into_iter().take(2).find_map(|server| ask(SocketAddr::new(server, 53), domain))
 }
 
-fn name_servers(resolv: &str) -> Vec<IpAddr> {
+pub fn name_servers(resolv: &str) -> Vec<IpAddr> {
     let addresses = resolv.lines().filter_map(|line| line.trim().strip_prefix("nameserver"));
     addresses.filter_map(|address| address.trim().parse().ok()).collect()
 }

@@ -91,7 +91,12 @@ fn a_certificate_that_is_not_good_ends_it_before_a_byte_is_sent() {
         (Identity::with("localhost", long_ago), None, "the certificate expired on 2002-02-03T00:00:00Z"),
         (Identity::with("localhost", not_yet), None, "the certificate is not valid before 2090-01-01T00:00:00Z"),
         (Identity::with("mail.x.org", |_| {}), None, "the certificate is not for localhost but for mail.x.org"),
-        (Identity::good(), Some(&other), "the certificate's issuer is not trusted here: Test Authority"),
+        (
+            Identity::good(),
+            Some(&other),
+            "the certificate's signature is not good: not by the Test Authority that is trusted here, or with an RSA key \
+             below 2048 bits",
+        ),
         (Identity::self_signed(), Some(&other), "the certificate is self-signed (rcgen self signed cert)"),
     ];
     for (identity, trusted, words) in cases {

@@ -1,6 +1,7 @@
 //! The machine's spooler: mail of users without an account, by the kernel's word of who they are; what a killed client,
 //! a killed spooler and a greedy user leave behind.
 
+mod health;
 mod processes;
 mod users;
 
@@ -105,6 +106,19 @@ impl Client {
 
 fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
+}
+
+#[test]
+fn whoever_watches_the_machine_is_told_how_its_queue_stands() {
+    let login = say("535 5.7.8 no");
+    let machine = Machine::start(Script::starttls().login(USER, PASSWORD).when("login", [login]), "");
+    assert!(machine.user.mailchute(["health"]).prints().starts_with("MAILCHUTE OK - nothing waits"));
+    machine.sendmail(&TO_BOB).input(MESSAGE).silent();
+    let told = || machine.user.mailchute(["health"]).finish();
+    eventually("the account is held", || told().stdout.contains("account test is held"));
+    let told = told().exits(2);
+    assert!(told.stdout.starts_with("MAILCHUTE CRITICAL - 1 waiting, the first for 0m"), "{told:?}");
+    assert!(!told.stdout.contains('@'), "nothing of anybody's mail: {told:?}");
 }
 
 #[test]

@@ -95,8 +95,12 @@ impl Hostile {
     }
 }
 
-/// So many values, others for each seed. Every end comes first, with every payload in turn.
+/// So many values, or INJECTION times as many, others for each seed. Every end comes first, with every payload in turn.
 pub fn values(count: usize, seed: usize) -> Vec<Hostile> {
+    let times = std::env::var("INJECTION").map_or(1, |times| times.parse().unwrap());
+    let count = count * times;
+    // What a longer campaign reports.
+    println!("{count} values");
     (0..count)
         .map(|number| {
             let turn = number + seed * 7;

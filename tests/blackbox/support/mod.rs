@@ -6,7 +6,7 @@ pub mod relay;
 pub mod run;
 pub mod sandbox;
 
-pub use relay::{Act, Certificate, Received, Relay, Script, raw, say};
+pub use relay::{Act, Certificate, Received, Relay, Script, Security, raw, say};
 pub use run::{Finished, spellings_of};
 pub use sandbox::{PASSWORD, Sandbox, USER};
 

@@ -1,7 +1,9 @@
 //! Broken networks as facts, and what is said of each.
 
+use super::super::reach::Around;
 use super::*;
-use crate::mail::outcome::{Reply, Stage};
+use crate::clock::Moment;
+use crate::mail::outcome::{Failure, Reply, Stage};
 use crate::submission::Facts;
 use std::net::SocketAddr;
 
@@ -35,7 +37,7 @@ fn greeted(knock: Knock, greeting: &str) -> Knock {
 fn survey(knocks: Vec<Knock>, spare: Vec<Knock>) -> Survey {
     let addresses = Ok(knocks.iter().map(|knock| knock.address.ip()).collect());
     let around = Around { v4: true, v6: true, ..Around::default() };
-    Survey { host: "smtp.x.org".into(), addresses, knocks, spare, around }
+    Survey { host: "smtp.x.org".into(), addresses, knocks, spare, servers: Vec::new(), around }
 }
 
 /// Marks, causes and fixes of the ports.
@@ -121,12 +123,14 @@ fn each_symptom_has_its_cause() {
         (
             587,
             Symptom::Refused,
-            "bad; nothing listens there, or a firewall answers for the server: the host name may be wrong; hint",
+            "bad; nothing listens there, or a firewall answers for the server: the host name may be wrong; look at host and port, \
+             and whether the mail server runs",
         ),
         (
             587,
             Symptom::CutOff,
-            "bad; something on the way cuts mail connections: a firewall, an antivirus program, or the server; hint",
+            "bad; something on the way cuts mail connections: a firewall, an antivirus program, or the server; use \
+             another network, or a VPN",
         ),
         (
             587,
@@ -151,12 +155,58 @@ fn each_symptom_has_its_cause() {
             Symptom::Certificate,
             "bad; whoever answers cannot prove to be the relay; the password was not sent; hint",
         ),
+        (
+            587,
+            Symptom::Dates,
+            "bad; the certificate is out of date, or this host's clock is; the password was not sent; hint",
+        ),
+        (
+            587,
+            Symptom::Handshake,
+            "bad; whoever answers and this program have no safe TLS in common; nothing was sent; hint",
+        ),
         (587, Symptom::NoRoots, "bad; there is nothing to verify certificates with; hint"),
         (587, Symptom::Injected, "bad; somebody between adds replies of his own: an attack, or a broken proxy; hint"),
         (587, Symptom::TurnedAway, "bad; the server does not want to talk with this host; hint"),
     ] {
         assert_eq!(alone(knock(port, V4, Some(symptom))), wanted, "{symptom:?}");
     }
+}
+
+#[test]
+fn what_is_seen_around_decides_between_causes() {
+    let web = Around { v4: true, v6: true, web: Some(true), ..Around::default() };
+    let nobody = Around { nobody_answers: true, ..web };
+    let day = |day: u64| Moment::from_seconds(1_795_529_045 + day * 86_400);
+    let wrong = Around { clock: Some((day(400), day(0))), ..web };
+    let right = Around { clock: Some((day(0), day(0))), ..web };
+    for (symptom, around, wanted) in [
+        (Symptom::Unreachable, web, "a firewall rejects mail connections (it says \"unreachable\")"),
+        (Symptom::Unreachable, Around { web: None, ..web }, "a router on the way says"),
+        (Symptom::NoStarttls, nobody, "this network intercepts mail connections: an address that nobody has accepts"),
+        (Symptom::Certificate, nobody, "this network intercepts mail connections"),
+        (Symptom::Silent, nobody, "this network intercepts mail connections"),
+        (Symptom::Dates, wrong, "this host's clock is wrong: it says 2027-12-29T14:04:05Z, others say 2026-11-24"),
+        (Symptom::Dates, right, "the certificate is out of date, and this host's clock is right"),
+    ] {
+        let told = told(&Survey { around, ..survey(vec![knock(587, V4, Some(symptom))], Vec::new()) }).remove(0);
+        assert!(told.starts_with(&format!("bad; {wanted}")), "{symptom:?}: {told}");
+    }
+    let stuck = knock(587, V4, Some(Symptom::Silent));
+    let failure = Failure { stage: Stage::Tls, ..stuck.failed.clone().unwrap().1 };
+    let told = alone(Knock { failed: Some((Symptom::Silent, failure)), ..stuck });
+    assert!(told.starts_with("bad; the server speaks, but its certificate does not arrive"), "{told}");
+    let at = |port, symptom| {
+        let knock = knock(port, V4, Some(symptom));
+        let endpoint = Endpoint { host: "smtp.gmail.com".into(), ..knock.endpoint.clone() };
+        alone(Knock { endpoint, ..knock })
+    };
+    assert!(at(587, Symptom::Refused).starts_with("bad; smtp.gmail.com does listen on port 587: a firewall"));
+    assert!(at(25, Symptom::Refused).starts_with("bad; nothing listens there"));
+    assert!(
+        at(587, Symptom::NoStarttls).starts_with("bad; something on the way hides STARTTLS, which the server does")
+    );
+    assert!(at(25, Symptom::Dropped).starts_with("bad; port 25 is for servers among each other"));
 }
 
 #[test]
@@ -203,13 +253,24 @@ fn dns_that_is_down_is_told_from_a_name_that_does_not_exist() {
         (Bad(Exit::Config), "no name server knows a host of that name".to_owned())
     );
     assert_eq!(
-        name(Symptom::NoResolver, way),
-        (Bad(Exit::Unavailable), "no name server answers, though this host has a network".to_owned())
-    );
-    assert_eq!(
         name(Symptom::NoResolver, Around::default()),
         (Bad(Exit::Unavailable), "this host has no network at all".to_owned())
     );
+    let servers = |answers: &[Answer]| {
+        let servers = answers.iter().map(|answer| ("192.0.2.53".parse().unwrap(), *answer)).collect();
+        let addresses = Err((Symptom::NoResolver, failure("words")));
+        let survey = Survey { addresses, servers, around: way, ..survey(Vec::new(), Vec::new()) };
+        checks(&survey, "").remove(0).cause.unwrap_or_default()
+    };
+    for (answers, wanted) in [
+        (&[][..], "/etc/resolv.conf names no name server"),
+        (&[Answer::None], "no name server answers, though this host has a network"),
+        (&[Answer::None, Answer::Failure], "the name server 192.0.2.53 answers that it fails (SERVFAIL)"),
+        (&[Answer::Refused], "the name server 192.0.2.53 does not answer this host (REFUSED)"),
+        (&[Answer::Closed], "no name server runs at 192.0.2.53"),
+    ] {
+        assert!(servers(answers).starts_with(wanted), "{answers:?}: {}", servers(answers));
+    }
     let known = Survey {
         host: "smtp.gmail.com".into(),
         addresses: Err((Symptom::NoSuchHost, failure("no such host"))),

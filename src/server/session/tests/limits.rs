@@ -216,7 +216,9 @@ fn our_own_words_are_understood_only_where_our_own_client_speaks() {
     for (line, question, elsewhere) in [
         ("XQUEUE", Question::Queue(Form::Mailq), "500 5.5.2"),
         ("xqueue json", Question::Queue(Form::Json), "500 5.5.2"),
+        ("XQUEUE STATE", Question::Queue(Form::State), "500 5.5.2"),
         ("ETRN @h", Question::Flush, "458 4.3.0"),
+        ("XHEALTH", Question::Health, "500 5.5.2"),
     ] {
         assert_eq!(says(Tongue::Ours, line), (Some(question), answer.to_string()), "{line}");
         let (asked, reply) = says(Tongue::Standard, line);

@@ -1,8 +1,13 @@
 //! The certificates relays show, made once per process: one CA that the sandbox trusts, and what is wrong without it.
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, SanType,
+    date_time_ymd,
+};
 use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::net::Ipv4Addr;
 use std::sync::{Arc, OnceLock};
 
 /// Which certificate a relay shows.
@@ -22,11 +27,39 @@ pub enum Certificate {
     UnknownAuthority,
     /// By an antivirus program that reads mail.
     Antivirus,
+    /// By that CA, for `localhost` in the old place only, the common name.
+    CommonNameOnly,
+    /// By that CA, for 127.0.0.1 and no name.
+    AddressOnly,
+    /// By that CA, for `*`.
+    AnyName,
+    /// By that CA, for `local*`.
+    PartOfName,
+    /// By that CA, for `*.localhost`.
+    NamesBelow,
+    /// By that CA, for clients.
+    ClientOnly,
+    /// By whoever has a certificate of that CA, but may not issue any.
+    NoAuthority,
+    /// By a trusted CA whose RSA key has 1024 bits.
+    ShortKey,
+    /// By a trusted CA, with SHA-1.
+    Sha1,
 }
 
-/// The PEM of the one CA that clients trust.
+/// Certificates that only OpenSSL still makes: RSA keys of 1024 bits, signatures with SHA-1. The leaf's key in both is
+/// the one beside them.
+mod old {
+    pub const SHORT_AUTHORITY: &str = include_str!("../../../data/tls/short-authority.pem");
+    pub const SHORT: &str = include_str!("../../../data/tls/short.pem");
+    pub const SHA1_AUTHORITY: &str = include_str!("../../../data/tls/sha1-authority.pem");
+    pub const SHA1: &str = include_str!("../../../data/tls/sha1.pem");
+    pub const KEY: &str = include_str!("../../../data/tls/leaf.key");
+}
+
+/// The PEM of the CAs that clients trust: one that makes what is wanted of it, and two that are weak.
 pub fn authority() -> String {
-    trusted().pem()
+    trusted().pem() + old::SHORT_AUTHORITY + old::SHA1_AUTHORITY
 }
 
 /// The TLS side of a relay with that certificate.
@@ -43,25 +76,55 @@ pub fn server_config(certificate: Certificate) -> Arc<ServerConfig> {
 }
 
 fn leaf(certificate: Certificate) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
-    let key = KeyPair::generate().unwrap();
-    let mut params = match certificate {
-        Certificate::OtherHost => CertificateParams::new(vec!["other.example".into()]),
-        _ => CertificateParams::new(vec!["localhost".into(), "127.0.0.1".into(), "smtp.gmail.com".into()]),
-    }
-    .unwrap();
     match certificate {
-        Certificate::Expired => params.not_after = date_time_ymd(2020, 1, 1),
-        Certificate::NotYetValid => params.not_before = date_time_ymd(2990, 1, 1),
+        Certificate::ShortKey => return stored(old::SHORT),
+        Certificate::Sha1 => return stored(old::SHA1),
         _ => {}
     }
+    let key = KeyPair::generate().unwrap();
+    let params = params(certificate);
+    let mut issuers = Vec::new();
     let signed = match certificate {
         Certificate::SelfSigned => params.self_signed(&key),
         Certificate::UnknownAuthority => params.signed_by(&key, &new_authority("nobody knows me")),
         Certificate::Antivirus => params.signed_by(&key, &new_authority("Avast Web/Mail Shield Root")),
+        Certificate::NoAuthority => {
+            let mut other = CertificateParams::new(vec!["other.example".into()]).unwrap();
+            other.is_ca = IsCa::ExplicitNoCa;
+            let other = CertifiedIssuer::signed_by(other, KeyPair::generate().unwrap(), trusted()).unwrap();
+            issuers.push(other.der().clone());
+            params.signed_by(&key, &other)
+        }
         _ => params.signed_by(&key, trusted()),
     }
     .unwrap();
-    (vec![signed.der().clone()], PrivateKeyDer::try_from(key.serialize_der()).unwrap())
+    let chain = std::iter::once(signed.der().clone()).chain(issuers).collect();
+    (chain, PrivateKeyDer::try_from(key.serialize_der()).unwrap())
+}
+
+/// What a certificate says, whoever signs it.
+fn params(certificate: Certificate) -> CertificateParams {
+    let name = |name: &str| vec![SanType::DnsName(name.try_into().unwrap())];
+    let mut params = CertificateParams::new(["localhost", "127.0.0.1", "smtp.gmail.com"].map(String::from)).unwrap();
+    match certificate {
+        Certificate::OtherHost => params.subject_alt_names = name("other.example"),
+        Certificate::CommonNameOnly => params.subject_alt_names.clear(),
+        Certificate::AddressOnly => params.subject_alt_names = vec![SanType::IpAddress(Ipv4Addr::LOCALHOST.into())],
+        Certificate::AnyName => params.subject_alt_names = name("*"),
+        Certificate::PartOfName => params.subject_alt_names = name("local*"),
+        Certificate::NamesBelow => params.subject_alt_names = name("*.localhost"),
+        Certificate::Expired => params.not_after = date_time_ymd(2020, 1, 1),
+        Certificate::NotYetValid => params.not_before = date_time_ymd(2990, 1, 1),
+        Certificate::ClientOnly => params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth],
+        _ => {}
+    }
+    params.distinguished_name.push(DnType::CommonName, "localhost");
+    params
+}
+
+fn stored(certificate: &str) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+    let key = PrivateKeyDer::from_pem_slice(old::KEY.as_bytes()).unwrap();
+    (vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()], key)
 }
 
 fn trusted() -> &'static CertifiedIssuer<'static, KeyPair> {
@@ -72,6 +135,6 @@ fn trusted() -> &'static CertifiedIssuer<'static, KeyPair> {
 fn new_authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.distinguished_name.push(rcgen::DnType::CommonName, name);
+    params.distinguished_name.push(DnType::CommonName, name);
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }

@@ -22,6 +22,8 @@ pub struct Conversation {
     pub tls: Option<String>,
     /// The server name the client asked for.
     pub server_name: Option<String>,
+    /// Every octet that anybody on the way could have read: all but what TLS hides.
+    pub clear: Vec<u8>,
     pub ended: bool,
 }
 

@@ -46,7 +46,15 @@ pub enum Act {
     Drip(String, Duration),
     /// Nothing for a while; what follows is the next act, or the usual reply.
     Wait(Duration),
+    /// Nothing until the client says something, which is not heard.
+    Ignore,
     Close,
+    /// The end of the connection without the end of TLS: what somebody on the way can do.
+    Cut,
+    /// The first half of what TLS makes of these lines, and then that.
+    Half(String),
+    /// The end of TLS, and these bytes behind it in clear.
+    Undress(String),
     /// RST instead of FIN.
     Reset,
     /// Nothing, until the client gives up or the relay is stopped.
@@ -88,6 +96,10 @@ impl Script {
     /// As on port 465.
     pub fn implicit() -> Script {
         Script::new(Security::Implicit)
+    }
+
+    pub fn security(&self) -> Security {
+        self.security
     }
 
     /// Lets this user in, and nobody without a login.

@@ -24,6 +24,8 @@ pub(super) fn serve(socket: TcpStream, shared: &Shared) {
     let stream = Stream::new(socket);
     let mut session = Session { stream, shared, play: &play, index, state: State::default(), messages: 0 };
     let end = session.run().unwrap_err();
+    let clear = std::mem::take(&mut session.stream.clear);
+    shared.note(|record| record.conversations[index].clear = clear);
     let spare = shared.open.lock().unwrap().remove(&index);
     match end {
         End::Reset => {
@@ -346,7 +348,20 @@ impl Session<'_> {
                 }
             }
             Act::Wait(pause) => thread::sleep(*pause),
+            Act::Ignore => self.stream.ignore()?,
             Act::Close => return Err(End::Close),
+            Act::Cut => {
+                self.stream.cut(b"");
+                return Err(End::Gone);
+            }
+            Act::Half(_) => {
+                self.stream.cut(&bytes);
+                return Err(End::Gone);
+            }
+            Act::Undress(_) => {
+                self.stream.undress(&bytes);
+                return Err(End::Gone);
+            }
             Act::Reset => return Err(End::Reset),
             Act::Hang => {
                 self.stream.drain();
@@ -431,7 +446,7 @@ impl Session<'_> {
 /// The bytes an act says.
 fn words(act: &Act) -> Vec<u8> {
     match act {
-        Act::Say(lines) | Act::Drip(lines, _) => with_line_ends(lines),
+        Act::Say(lines) | Act::Drip(lines, _) | Act::Half(lines) | Act::Undress(lines) => with_line_ends(lines),
         Act::Raw(bytes) => bytes.clone(),
         _ => Vec::new(),
     }
@@ -439,7 +454,8 @@ fn words(act: &Act) -> Vec<u8> {
 
 /// What these acts will have said when they are through.
 fn planned(acts: &[Act], usual: &str) -> Vec<u8> {
-    let ending = acts.iter().position(|act| matches!(act, Act::Close | Act::Reset | Act::Hang));
+    let ends = |act: &Act| !matches!(act, Act::Say(_) | Act::Raw(_) | Act::Drip(..) | Act::Wait(_) | Act::Ignore);
+    let ending = acts.iter().position(ends);
     let said: Vec<u8> = acts[..ending.unwrap_or(acts.len())].iter().flat_map(words).collect();
     if said.is_empty() && ending.is_none() { with_line_ends(usual) } else { said }
 }
