@@ -28,10 +28,13 @@ pub struct Answer {
     pub body: Zeroizing<Vec<u8>>,
 }
 
-/// How long one request may take in all when nobody says otherwise: 10 s for a step, 30 s together.
+/// How long a request and its answer may take, and each step of them.
+pub const WHOLE: Duration = Duration::from_secs(30);
+pub const STEP: Duration = Duration::from_secs(10);
+
+/// So long, for one request that nobody waits for but us.
 pub fn patience() -> Patience {
-    let overall = Some(Instant::now() + Duration::from_secs(30));
-    Patience { step: Duration::from_secs(10), overall, foreground: None }
+    Patience { step: STEP, overall: Some(Instant::now() + WHOLE), foreground: None }
 }
 
 impl Client<'_> {

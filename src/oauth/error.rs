@@ -44,7 +44,7 @@ pub enum OauthError {
     },
     Unreachable(HttpError),
     /// Another process is at it for longer than it should be.
-    Busy(String),
+    Busy,
     Spool(SpoolError),
     /// The client's own secret cannot be had.
     Client(SecretError),
@@ -57,9 +57,7 @@ impl OauthError {
     pub fn passes(&self) -> bool {
         match self {
             OauthError::Unreachable(error) => error.passes(),
-            OauthError::Unavailable { .. } | OauthError::Busy(_) | OauthError::Spool(_) | OauthError::NoRandomness => {
-                true
-            }
+            OauthError::Unavailable { .. } | OauthError::Busy | OauthError::Spool(_) | OauthError::NoRandomness => true,
             OauthError::NoLogin(_)
             | OauthError::Other { .. }
             | OauthError::NoRefresh(_)
@@ -84,7 +82,7 @@ impl fmt::Display for OauthError {
             OauthError::Unanswered => f.write_str("nobody answered in time; nothing was changed"),
             OauthError::Unavailable { server, words } => write!(f, "{server}: {words}"),
             OauthError::Unreachable(error) => error.fmt(f),
-            OauthError::Busy(_) => f.write_str("another process has been renewing the token for too long"),
+            OauthError::Busy => f.write_str("another process has been renewing the token for too long"),
             OauthError::Spool(error) => f.write_str(&chain(error)),
             OauthError::Client(error) => error.fmt(f),
             OauthError::NoRandomness => f.write_str("this system has no random numbers"),
@@ -129,7 +127,7 @@ impl Explain for OauthError {
             OauthError::Declined { .. }
             | OauthError::Unanswered
             | OauthError::Unavailable { .. }
-            | OauthError::Busy(_)
+            | OauthError::Busy
             | OauthError::NoRandomness => Vec::new(),
         }
     }

@@ -7,12 +7,13 @@ use super::grant::Asker;
 use super::tokens::Tokens;
 use crate::clock::Moment;
 use crate::config::Password;
+use crate::http;
 use crate::spool::{Slip, Spool, SpoolError};
 use crate::submission::Patience;
 use crate::system;
 use std::time::{Duration, Instant};
 
-/// How long another process may take to renew it: longer than any request.
+/// How long another process may take to renew it: longer than any request, [`http::WHOLE`].
 const PATIENCE: Duration = Duration::from_secs(40);
 /// How often to look whether it has.
 const GLANCE: Duration = Duration::from_millis(25);
@@ -47,10 +48,8 @@ impl Keeper<'_> {
                 if slip.is_current().map_err(trouble)? {
                     return self.renew(tokens, patience);
                 }
-            } else if Instant::now() >= end {
-                return Err(OauthError::Busy(self.asker.account.to_owned()));
-            } else {
-                patience.pause(GLANCE);
+            } else if Instant::now() >= end || !patience.pause(GLANCE) {
+                return Err(OauthError::Busy);
             }
         }
     }
@@ -83,7 +82,7 @@ impl Keeper<'_> {
         let Some(refresh) = &tokens.refresh else {
             return Err(OauthError::NoRefresh(self.asker.account.to_owned()));
         };
-        match self.asker.refresh(refresh, patience) {
+        match patience.bounded(http::WHOLE, http::STEP, |patience| self.asker.refresh(refresh, patience)) {
             Ok(grant) => {
                 let tokens = tokens.renewed(grant, Moment::now());
                 // On a full disk the token in hand still lets this mail go; the next process asks again.

@@ -1,6 +1,7 @@
 //! OAuth 2 as a person and a queue meet it: a login through a browser or a code, tokens that end and are renewed once
 //! for all, logins that end and hold the account, and nothing of it in any output.
 
+use crate::setup;
 use crate::support::*;
 use provider::{CLIENT, Provider};
 use std::fs;
@@ -73,6 +74,23 @@ fn a_login_through_the_browser_is_all_that_sending_needs() {
     let logins = relay.record().logins;
     assert!(logins.iter().all(|login| login.mechanism == "XOAUTH2" && login.accepted), "{logins:?}");
     assert_eq!(provider.asked(), ["authorization_code"]);
+}
+
+#[test]
+fn where_the_browser_is_elsewhere_its_last_address_is_pasted() {
+    let provider = Provider::start();
+    let relay = relay_for([2]);
+    let sandbox = world(&relay, &provider);
+    fs::create_dir_all(sandbox.path("home/.config/mailchute")).unwrap();
+    let config = fs::read_to_string(sandbox.config()).unwrap().replace("\"ca.pem\"", "\"~/../ca.pem\"");
+    sandbox.write_private("home/.config/mailchute/config.toml", &config);
+    let terminal = setup::Terminal::start(&sandbox, &["login"]).wait_for("paste that page's address here.\r\n");
+    let address = terminal.shown.lines().find(|line| line.contains("/authorize?")).unwrap().to_owned();
+    let answer = provider.allow(&address);
+    let other = answer.replace("&state=", "&state=x");
+    let (status, shown) = terminal.answer("", &other).answer("that is not it: the address begins with", &answer).end();
+    assert_eq!(status, 0, "{shown}");
+    assert!(shown.contains("\naccepted by localhost["), "{shown}");
 }
 
 #[test]
