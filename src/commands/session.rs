@@ -27,7 +27,9 @@ pub fn open(
     let Some(Secret::OAuth2(settings)) = &account.secret else { return enter(account, patience) };
     let first = token(context, account, settings, None, patience)?;
     let trouble = match enter(&with(account, &first), patience) {
-        Err(Trouble::Held(failure)) if failure.stage == Stage::Auth => Trouble::Held(failure),
+        Err(Trouble::Held(failure)) if failure.stage == Stage::Auth && failure.reply.is_some() => {
+            Trouble::Held(failure)
+        }
         ended => return ended,
     };
     // One more login, and only with another token: a relay that refuses that too means the account.
