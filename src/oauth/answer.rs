@@ -3,7 +3,7 @@
 use super::error::OauthError;
 use crate::config::Password;
 use crate::http::Answer;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use std::time::Duration;
 use zeroize::{Zeroize, Zeroizing};
@@ -59,29 +59,34 @@ const WORDS: usize = 300;
 
 #[derive(Deserialize)]
 struct Said {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     access_token: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     refresh_token: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     token_type: String,
     #[serde(default)]
     expires_in: Value,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     device_code: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     user_code: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     verification_uri: String,
     /// What Google calls it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     verification_url: String,
     #[serde(default)]
     interval: Value,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     error: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     error_description: String,
+}
+
+/// A text, or the null that some servers write where there is none.
+fn text<'de, D: Deserializer<'de>>(source: D) -> Result<String, D::Error> {
+    Option::deserialize(source).map(Option::unwrap_or_default)
 }
 
 impl Drop for Said {
@@ -215,7 +220,8 @@ mod tests {
                 3599,
             ),
             (r#"{"access_token":"a\/b","token_type":"bearer","expires_in":"3599"}"#, "a/b", None, 3599),
-            (r#"{"access_token":"a","refresh_token":""}"#, "a", None, 600),
+            (r#"{"access_token":"a","refresh_token":"","expires_in":null}"#, "a", None, 600),
+            (r#"{"access_token":"a","refresh_token":null,"error":null}"#, "a", None, 600),
             (r#"{"access_token":"a","expires_in":-1,"x":null}"#, "a", None, 600),
             (r#"{"access_token":"a","expires_in":1e300}"#, "a", None, 600),
             (r#"{"access_token":"a","expires_in":99999999999}"#, "a", None, 366 * 86_400),
