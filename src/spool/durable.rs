@@ -229,3 +229,74 @@ fn create(directory: &Directory, name: &str, how: OFlag) -> nix::Result<File> {
     let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | how;
     retry(|| openat(directory, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)).map(File::from)
 }
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "plants what others would")]
+mod tests {
+    use super::*;
+    use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+    use std::fs;
+    use std::os::unix::fs::MetadataExt;
+
+    fn room() -> (tempfile::TempDir, Arc<Directory>) {
+        let folder = tempfile::tempdir().unwrap();
+        create_directories(&folder.path().join("ours")).unwrap();
+        let directory = Directory::open(&folder.path().join("ours")).unwrap().unwrap();
+        (folder, Arc::new(directory))
+    }
+
+    const BIRTHS: [Birth; 2] = [Birth::Nameless, Birth::Temporary];
+
+    #[test]
+    fn a_new_file_is_ours_alone_and_no_program_inherits_it() {
+        let (_folder, home) = room();
+        for birth in BIRTHS {
+            let file = Unnamed::create(&home, "x", birth).unwrap();
+            assert_eq!(file.file().metadata().unwrap().mode() & 0o7777, 0o600);
+            let flags = fcntl(file.file().as_ref(), FcntlArg::F_GETFD).unwrap();
+            assert!(FdFlag::from_bits_retain(flags).contains(FdFlag::FD_CLOEXEC));
+        }
+    }
+
+    #[test]
+    fn a_taken_name_is_told_from_a_name_that_cannot_be_had() {
+        for birth in BIRTHS {
+            let (folder, home) = room();
+            let mut first = Unnamed::create(&home, "a", birth).unwrap();
+            publish(&mut first, &home, "name").unwrap();
+            let mut second = Unnamed::create(&home, "b", birth).unwrap();
+            assert!(matches!(publish(&mut second, &home, "name"), Err(Unpublished::Taken)));
+            fs::create_dir(folder.path().join("gone")).unwrap();
+            let gone = Directory::open(&folder.path().join("gone")).unwrap().unwrap();
+            fs::remove_dir(folder.path().join("gone")).unwrap();
+            assert!(matches!(publish(&mut second, &gone, "name"), Err(Unpublished::Undone(_))));
+            drop((first, second));
+            assert_eq!(fs::read_dir(folder.path().join("ours")).unwrap().count(), 1);
+        }
+    }
+
+    #[test]
+    fn directories_are_made_where_they_can_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let deep = folder.path().join("a/b/c");
+        create_directories(&deep).unwrap();
+        create_directories(&deep).unwrap();
+        assert_eq!(fs::metadata(&deep).unwrap().mode() & 0o7777, 0o700);
+        fs::write(folder.path().join("file"), "").unwrap();
+        create_directories(&folder.path().join("file/x")).unwrap_err();
+        create_directories(&folder.path().join("file/x/y")).unwrap_err();
+    }
+
+    #[test]
+    fn what_was_written_is_there_or_the_old_one_is() {
+        let (folder, home) = room();
+        write(&home, "name", "u1", b"one").unwrap();
+        assert_eq!(write(&home, "name", "u2", b"two").unwrap_err().kind(), ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(folder.path().join("ours/name")).unwrap(), b"one");
+        replace(&home, "name", "u3", b"three").unwrap();
+        assert_eq!(fs::read(folder.path().join("ours/name")).unwrap(), b"three");
+        unlink(&home, "name").unwrap();
+        unlink(&home, "name").unwrap();
+        assert_eq!(fs::read_dir(folder.path().join("ours")).unwrap().count(), 0);
+    }
+}

@@ -13,6 +13,7 @@ mod envelope;
 mod errors;
 mod fragments;
 mod gmail;
+mod handling;
 mod hygiene;
 mod imports;
 mod injection;

@@ -55,7 +55,7 @@ MUTANTS = {
     "an error of fsync ignored": ("errno", [(DURABLE, NO_SYNC, NO_SYNC.replace(";", ".or(Ok::<(), io::Error>(()));"))]),
     "the name kept after an error": (
         "errno",
-        [(DURABLE, "synced.map_err(|error| match unlink(directory, name) {", "synced.map_err(|error| match Ok::<(), ()>(()) {")],
+        [(DURABLE, "match unlink(directory, name).or_else(|_| file.file.set_len(0)) {", "match Ok::<(), ()>(()) {")],
     ),
     "no lock": ("storm", [(CLAIM, "Err(error) if error.raw_os_error() == fs2::lock_contended_error().raw_os_error() => return Ok(false),",
                            "Err(error) if error.raw_os_error() == fs2::lock_contended_error().raw_os_error() => return Ok(true),")]),

@@ -99,8 +99,6 @@ impl Hostile {
 pub fn values(count: usize, seed: usize) -> Vec<Hostile> {
     let times = std::env::var("INJECTION").map_or(1, |times| times.parse().unwrap());
     let count = count * times;
-    // What a longer campaign reports.
-    println!("{count} values");
     (0..count)
         .map(|number| {
             let turn = number + seed * 7;
