@@ -55,8 +55,8 @@ def run(lab, report):
     report.check("keyring: an item that is not there holds the account and keeps the mail", wants(text, ["= 0", "no such item", "hint: mailchute login", "held"]))
 
     login = f"printf '%s\\n' '{PASSWORD}' | mailchute login --password-stdin"
-    text = session(login, f'echo "lookup: $(secret-tool lookup {ATTRIBUTES})"', SEND, "mailq")
-    report.check("keyring: what mailchute login stores is found by secret-tool and used", wants(text, ["accepted by", "is in the keyring", f"lookup: {PASSWORD}", "empty"]))
+    text = session(login, f'echo "lookup: $(secret-tool lookup {ATTRIBUTES})"', SEND)
+    report.check("keyring: what mailchute login stores is found by secret-tool and used", wants(text, ["accepted by", "is in the keyring", f"lookup: {PASSWORD}"]))
     report.check("keyring: the held mail and the new one arrive", "" if relay.count(2) == 2 else f"{relay.count(2)} arrived\n{text}")
 
     text = session(SEND)
