@@ -53,6 +53,7 @@ impl Process {
             );
             return Err(Exit::Config);
         }
+        system::share_heap();
         system::tame_signals();
         std::panic::set_hook(Box::new(|fault| own_fault(&fault.to_string())));
         nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));

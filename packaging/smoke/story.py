@@ -112,6 +112,8 @@ class Story:
         self.holds("the package is upgraded", self.type("dpkg --install /root/mailchute.deb && systemctl is-active mailchute.socket mailchute-send.service"))
         self.machine.write("/etc/hosts", "127.0.0.1 localhost\n127.0.0.9 sink.test\n")
         hook = "/usr/lib/NetworkManager/dispatcher.d/90-mailchute eth0 up"
+        # The sender has just been started anew: it hears from when its bell is hung.
+        wait_until(lambda: self.machine.quietly("ss --unix --all --no-header | grep -q /var/spool/mailchute/bell").returncode == 0, 5)
         self.arrives("what waited arrives when the network is up", self.type(hook), "bob@example.test", "patient")
 
     def init_script(self):

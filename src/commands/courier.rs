@@ -18,7 +18,7 @@ use crate::queue;
 use crate::queue::run::{self, Destination, Submitter};
 use crate::route;
 use crate::spool::{Entry, QueueId, Region, Shape, Ticket};
-use crate::submission::{Direction, Observer, Patience};
+use crate::submission::{Direction, Observer, Patience, Series};
 use crate::system;
 use std::fs::File;
 use std::io;
@@ -159,7 +159,8 @@ impl run::Courier for Courier<'_> {
     }
 
     fn connect<'b>(&'b self, account: &str) -> Box<dyn Submitter + 'b> {
-        Box::new(Connection { courier: self, account: self.account(account), way: None })
+        let account = self.account(account);
+        Box::new(Connection { courier: self, account, way: None, series: Series::default() })
     }
 }
 
@@ -184,6 +185,8 @@ struct Connection<'a> {
     courier: &'a Courier<'a>,
     account: Option<&'a Account>,
     way: Option<Way>,
+    /// What is under way.
+    series: Series,
 }
 
 impl Submitter for Connection<'_> {
@@ -203,6 +206,35 @@ impl Submitter for Connection<'_> {
         };
         let way = self.way.insert(way);
         self.courier.submit(account, way, &parcel, recipients, &mut patience)
+    }
+
+    fn send_ahead(&mut self, messages: &[(&Entry, &[usize])]) -> usize {
+        let (Some(account), Some(way)) = (self.account, &mut self.way) else { return 0 };
+        let fits = |(entry, recipients): &&(&Entry, &[usize])| {
+            // What cannot be read says so when it is offered alone.
+            let addressed = Parcel::of(entry).address(self.courier.context, account, way);
+            addressed.is_ok_and(|(envelope, wire)| match &*way {
+                Way::Relay(session) => session.add(&mut self.series, &envelope, recipients, wire),
+                Way::Store(_) => false,
+            })
+        };
+        let added = messages.iter().take_while(fits).count();
+        if let (Way::Relay(session), 1..) = (way, added) {
+            let mut watcher = Watcher::new(self.courier.context.global.verbose);
+            session.launch(&mut self.series, &mut Courier::patience(MESSAGE), &mut watcher);
+        }
+        added
+    }
+
+    fn hear(&mut self) -> Attempt {
+        let mut watcher = Watcher::new(self.courier.context.global.verbose);
+        let heard = match &mut self.way {
+            Some(Way::Relay(session)) => {
+                session.hear_next(&mut self.series, &mut Courier::patience(MESSAGE), &mut watcher)
+            }
+            Some(Way::Store(_)) | None => None,
+        };
+        heard.unwrap_or_else(|| unreadable("no account", &io::Error::other("nothing is under way"), 0))
     }
 }
 

@@ -24,6 +24,8 @@ pub(super) const ACCOUNT: &[&str] = &[
     "tls",
     "tls-ca-file",
     "tls-fingerprint",
+    "tls-cert-file",
+    "tls-key-file",
     "allow-plaintext",
     "user",
     "password",

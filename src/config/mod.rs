@@ -4,6 +4,7 @@
 pub mod account;
 mod account_table;
 pub mod aliases;
+mod client_certificate;
 mod connection_keys;
 mod document;
 mod duration;
@@ -11,6 +12,7 @@ pub mod editor;
 mod error;
 mod file;
 mod fragments;
+pub mod keeper;
 mod keyring;
 mod keys;
 mod netrc;
@@ -28,6 +30,8 @@ mod store;
 pub mod url;
 
 pub use account::{Account, Auth, Claim, Endpoint, Limits, RewriteFrom, Tls, Trust};
+pub use client_certificate::ClientCertificate;
+pub use connection_keys::is_host_name;
 pub use error::{ConfigError, nearest};
 pub use keyring::Keyring;
 pub use keys::KEYS;

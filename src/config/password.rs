@@ -193,18 +193,21 @@ impl fmt::Display for Secret {
 
 /// A file of the caller's or root's, closed to all others.
 pub(super) fn from_private_file(kind: &str, path: &Path) -> Result<Password, SecretError> {
-    from_file(kind, path, |file| {
-        let shown = path.display();
-        if !file.is_owned_by(Uid::current().as_raw()) {
-            return Err(SecretError::new(format!("{kind} {shown}: belongs to another user"))
-                .with_hint(format!("chown $(id -un) {shown}")));
-        }
-        if file.grants(0o077) {
-            return Err(SecretError::new(format!("{kind} {shown}: open to others (mode {:04o})", file.mode()))
-                .with_hint(format!("chmod 600 {shown}")));
-        }
-        Ok(())
-    })
+    from_file(kind, path, |file| check_private(kind, path, file))
+}
+
+/// Whether an open file is the caller's or root's, and closed to all others.
+pub(super) fn check_private(kind: &str, path: &Path, file: &file::Opened) -> Result<(), SecretError> {
+    let shown = path.display();
+    if !file.is_owned_by(Uid::current().as_raw()) {
+        return Err(SecretError::new(format!("{kind} {shown}: belongs to another user"))
+            .with_hint(format!("chown $(id -un) {shown}")));
+    }
+    if file.grants(0o077) {
+        return Err(SecretError::new(format!("{kind} {shown}: open to others (mode {:04o})", file.mode()))
+            .with_hint(format!("chmod 600 {shown}")));
+    }
+    Ok(())
 }
 
 fn from_file(

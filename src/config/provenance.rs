@@ -118,6 +118,19 @@ fn rows(account: &Account) -> Vec<Row> {
         row(&["host"], |preset| preset.host.is_some(), account.endpoints.first().map(|end| end.host.clone())),
         row(&["ports", "port", "tls"], |preset| !preset.ports.is_empty(), Some(ports)),
         row(&["tls-ca-file", "tls-fingerprint"], |_| false, Some(trust)),
+        row(
+            &["tls-cert-file"],
+            |_| false,
+            account.certificate.as_ref().map(|shown| shown.certificate.display().to_string()),
+        ),
+        Row {
+            follows: Some("tls-cert-file"),
+            ..row(
+                &["tls-key-file"],
+                |_| false,
+                account.certificate.as_ref().map(|shown| shown.key.display().to_string()),
+            )
+        },
         row(&["user"], |_| true, account.user.clone()),
         row(
             &[

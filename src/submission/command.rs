@@ -59,6 +59,16 @@ impl Flight {
         self.shown.push(Shown::Instead(format!("(message of {octets} octets)")));
     }
 
+    /// Appends another flight.
+    pub fn append(&mut self, other: Flight) {
+        let start = self.octets.len();
+        self.octets.extend_from_slice(&other.octets);
+        self.shown.extend(other.shown.into_iter().map(|shown| match shown {
+            Shown::Octets(range) => Shown::Octets(start + range.start..start + range.end),
+            instead @ Shown::Instead(_) => instead,
+        }));
+    }
+
     /// The octets to write.
     pub fn octets(&self) -> &[u8] {
         &self.octets

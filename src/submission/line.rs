@@ -23,7 +23,7 @@ impl Line {
         let (socket, _) = connect::connect(&addresses, &mut watch)?;
         let mut stream = Stream::new(socket);
         if endpoint.tls != Tls::None {
-            let client = tls::Client::new(&endpoint.host, &Trust::System, roots)?;
+            let client = tls::Client::new(&endpoint.host, &Trust::System, roots, None)?;
             stream.start_tls(client, &mut watch)?;
         }
         Ok(Line(stream))

@@ -135,12 +135,19 @@ impl Opening<'_> {
         watch: &mut Watch,
     ) -> Result<(), Refused> {
         let broke = |fault: Fault| Refused::Login(Setback { tries_next: false, ..self.broke(Stage::Auth, &fault) });
-        let held = |cause: String| Refused::Login(self.held(Stage::Auth, cause, None));
+        let held = |cause: String| {
+            let hint = "somebody may pose as the relay, or its SCRAM is broken: ask who runs it";
+            let hint = matches!(mechanism, Mechanism::Scram(..)).then(|| hint.to_owned());
+            Refused::Login(self.held(Stage::Auth, cause, hint))
+        };
         let begun = credentials.begin(mechanism, &capabilities.auth);
-        let mut exchange = begun.ok_or_else(|| held("this system has no random numbers".into()))?;
+        let mut exchange = begun
+            .ok_or_else(|| Refused::Login(self.held(Stage::Auth, "this system has no random numbers".into(), None)))?;
         let mut flight = Flight::default();
         let lead = format!("AUTH {} ", mechanism.name());
         match exchange.first(LINE - lead.len() - 2) {
+            // RFC 4954 section 4: how nothing is written.
+            Some(first) if first.is_empty() => flight.command(&format!("{lead}=\r\n")),
             Some(first) => said(&mut flight, &lead, &first, dialogue),
             None => flight.command(&format!("{}\r\n", lead.trim_end())),
         }

@@ -5,13 +5,15 @@
 //! session      the one door for callers: open, submit, quit
 //!    | opening     one endpoint: connect, TLS, EHLO, AUTH
 //!    | connect     name to addresses, addresses raced, errors told apart
-//!    | tls         roots, verification (flaw has what is wrong with a certificate, certificate reads the names)
+//!    | tls         roots, verification (flaw has what is wrong with a certificate, certificate reads the names;
+//!    |             client_certificate is what we show ourselves)
 //!    | login       AUTH; sasl has the mechanisms (scram, md5)
 //! line         a connection to a server that is no relay, for the room http
 //! probe        one address looked at, and a sender tried: for those who diagnose
 //! transaction  submit: outcomes per recipient
 //!    | offer       MAIL and RCPT as this relay takes them
 //!    | handover    DATA or BDAT and the message
+//! series       several small messages in one flight
 //! dialogue     commands out, replies in, all of it observed
 //!    | command     one flight of commands, checked octet by octet
 //!    | stream      plain or TLS, every wait bounded by Patience
@@ -24,6 +26,7 @@
 mod capabilities;
 mod certificate;
 pub mod classify;
+mod client_certificate;
 mod command;
 mod connect;
 mod dialogue;
@@ -40,6 +43,7 @@ mod probe;
 pub mod reply;
 mod sasl;
 mod scram;
+mod series;
 mod session;
 mod stream;
 mod tls;
@@ -54,6 +58,7 @@ pub use fault::Fault;
 pub use line::Line;
 pub use patience::{Foreground, Parting, Patience};
 pub use probe::{Knock, Probe, Symptom};
+pub use series::Series;
 pub use session::Session;
 pub use tls::Roots;
 

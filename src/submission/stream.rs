@@ -17,7 +17,7 @@ use zeroize::Zeroize;
 
 /// Octets taken in without being asked for while we write; beyond it the peer is no SMTP server.
 const UNREAD: usize = 256 * 1024;
-const PIECE: usize = 16 * 1024;
+const PIECE: usize = 4 * 1024;
 
 /// A connected, non-blocking socket, with TLS once it has been started.
 pub struct Stream {
@@ -201,9 +201,15 @@ impl Stream {
             Ok(0) => self.ended = true,
             Ok(_) => {}
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
-            Err(error) => return Err(broken(&error)),
+            Err(error) => return Err(self.unreadable(&error)),
         }
         Ok(())
+    }
+
+    fn unreadable(&self, error: &io::Error) -> Fault {
+        let of_tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        let told = self.tls.as_ref().zip(of_tls).map(|(client, error)| client.later_fault(error));
+        told.unwrap_or_else(|| broken(error))
     }
 }
 

@@ -35,7 +35,7 @@ impl Session {
             return Attempt::failed(Trouble::Waiting(failure), recipients.len());
         }
         let mut watch = Watch { patience, observer };
-        let mut ledger = Ledger { outcomes: vec![None; recipients.len()], trouble: None };
+        let mut ledger = Ledger::new(recipients.len());
         if let Some(failure) = self.refuse_message(envelope, wire) {
             ledger.settle_all(|| Outcome::Rejected(failure.clone()));
         }
@@ -57,6 +57,11 @@ impl Session {
             }
             waiting.retain(|candidate| ledger.outcomes[candidate.position].is_none());
         }
+        self.sum_up(ledger)
+    }
+
+    /// The attempt; whoever is undecided waits.
+    pub(super) fn sum_up(&self, mut ledger: Ledger) -> Attempt {
         let undecided = match &ledger.trouble {
             Some(trouble) => trouble.failure().clone(),
             None => self.failure(Stage::Mail, "the relay takes no more on this connection"),
@@ -80,12 +85,10 @@ impl Session {
         let mut steps: VecDeque<Step> = reset.into_iter().chain([Step::Mail(mail)]).collect();
         steps.extend(batch.into_iter().map(Step::Recipient));
         let verb = Verb::choose(self, wire);
-        let said = self.say_envelope(steps, verb, wire, ledger, watch)?;
+        let mut said = self.say_envelope(steps, verb, wire, ledger, watch)?;
         if said.accepted.is_empty() {
             self.unclean = true;
-            for (candidate, failure) in said.postponed {
-                ledger.settle(candidate.position, Outcome::Deferred(failure));
-            }
+            said.defer_postponed(ledger);
             if said.verb_sent {
                 self.end_without_recipients(verb, watch)?;
             }
@@ -132,7 +135,7 @@ impl Session {
     }
 
     /// Takes the reply to one envelope command.
-    fn note(&self, step: Step, reply: Reply, said: &mut Said, ledger: &mut Ledger) {
+    pub(super) fn note(&self, step: Step, reply: Reply, said: &mut Said, ledger: &mut Ledger) {
         let positive = (200..300).contains(&reply.code);
         match step {
             // Refused or not, MAIL's reply shows where we stand.
@@ -161,7 +164,7 @@ impl Session {
     }
 
     /// Gives the accepted recipients what the reply to the message says.
-    fn settle_accepted(&mut self, accepted: &[usize], reply: Reply, ledger: &mut Ledger) -> Result<(), End> {
+    pub(super) fn settle_accepted(&mut self, accepted: &[usize], reply: Reply, ledger: &mut Ledger) -> Result<(), End> {
         match reply.code {
             200..=299 => accepted.iter().for_each(|&at| ledger.settle(at, Outcome::Accepted(reply.clone()))),
             300..=399 => return Err(End::Broke(Stage::Data, Fault::Unexpected(reply))),
@@ -200,7 +203,7 @@ impl Session {
     }
 
     /// The session is dead, and whoever is undecided stays so.
-    fn end(&mut self, end: End, ledger: &mut Ledger) {
+    pub(super) fn end(&mut self, end: End, ledger: &mut Ledger) {
         self.alive = false;
         match end {
             End::Closing(failure) => ledger.wait(failure),
@@ -230,21 +233,21 @@ pub enum End {
 }
 
 /// One command of the envelope.
-enum Step {
+pub enum Step {
     Reset,
     Mail(Mail),
     Recipient(Candidate),
 }
 
 impl Step {
-    fn stage(&self) -> Stage {
+    pub fn stage(&self) -> Stage {
         match self {
             Step::Reset | Step::Mail(_) => Stage::Mail,
             Step::Recipient(_) => Stage::Rcpt,
         }
     }
 
-    fn write(&self, flight: &mut Flight) -> Result<(), Fault> {
+    pub fn write(&self, flight: &mut Flight) -> Result<(), Fault> {
         match self {
             Step::Reset => flight.command(&Rset),
             Step::Mail(mail) => flight.command(mail),
@@ -255,23 +258,36 @@ impl Step {
 
 /// What the relay has said of the envelope so far.
 #[derive(Default)]
-struct Said {
+pub struct Said {
     mail_refused: bool,
     /// DATA, or BDAT with the message, is out.
     verb_sent: bool,
     /// Places among the outcomes.
-    accepted: Vec<usize>,
+    pub accepted: Vec<usize>,
     /// For the next transaction, or deferred when there is none.
     postponed: Vec<(Candidate, Failure)>,
 }
 
+impl Said {
+    /// There is no next transaction.
+    pub fn defer_postponed(&mut self, ledger: &mut Ledger) {
+        for (candidate, failure) in self.postponed.drain(..) {
+            ledger.settle(candidate.position, Outcome::Deferred(failure));
+        }
+    }
+}
+
 /// The outcomes as they become known; the first word counts.
-struct Ledger {
+pub struct Ledger {
     outcomes: Vec<Option<Outcome>>,
     trouble: Option<Trouble>,
 }
 
 impl Ledger {
+    pub fn new(recipients: usize) -> Ledger {
+        Ledger { outcomes: vec![None; recipients], trouble: None }
+    }
+
     fn settle(&mut self, position: usize, outcome: Outcome) {
         self.outcomes[position].get_or_insert(outcome);
     }
@@ -286,7 +302,7 @@ impl Ledger {
         self.trouble.get_or_insert(Trouble::Held(failure));
     }
 
-    fn wait(&mut self, failure: Failure) {
+    pub fn wait(&mut self, failure: Failure) {
         self.trouble.get_or_insert(Trouble::Waiting(failure));
     }
 }
@@ -299,4 +315,4 @@ fn outcome(verdict: Verdict, failure: Failure) -> Outcome {
 }
 
 #[cfg(test)]
-mod tests;
+pub mod tests;

@@ -78,11 +78,15 @@ pub trait Contender {
 pub struct Floor {
     relay: Option<Relay>,
     authority: PathBuf,
+    /// Where it deposits.
+    folder: PathBuf,
 }
 
 impl Floor {
-    pub fn new(world: &World) -> Floor {
-        Floor { relay: None, authority: ca_file(world) }
+    pub fn new(world: &World) -> io::Result<Floor> {
+        let folder = world.path("floor");
+        fs::create_dir(&folder)?;
+        Ok(Floor { relay: None, authority: ca_file(world), folder })
     }
 
     fn task(&self, message: &Message, recipients: usize, messages: usize) -> Option<Task> {
@@ -103,6 +107,11 @@ impl Contender for Floor {
 
     fn send(&self, message: &Message, recipients: usize) -> Option<Task> {
         self.task(message, recipients, 1)
+    }
+
+    fn deposit(&self, message: &Message) -> Option<Task> {
+        let folder = self.folder.as_os_str();
+        Some(Task::new(own_program(), &message.text).arguments(["--floor-deposit".as_ref(), folder]))
     }
 
     /// As if the queue held the message so many times.

@@ -94,13 +94,8 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.first().map(String::as_str) {
         Some("--measured") => return measure::measured(&arguments[1..]),
-        Some("--floor") => {
-            if let Err(error) = floor::run(&arguments[1..]) {
-                eprintln!("floor: {error}");
-                std::process::exit(1);
-            }
-            return;
-        }
+        Some("--floor") => return ended(floor::run(&arguments[1..])),
+        Some("--floor-deposit") => return ended(floor::deposit(arguments[1].as_ref())),
         _ => {}
     }
     // `cargo test --all-targets` runs benches too, without saying --bench.
@@ -116,6 +111,14 @@ fn main() {
         std::process::exit(status);
     }
     println!("{}", bench(&World::make(&arguments).unwrap(), &plan).unwrap());
+}
+
+/// The end of a floor.
+fn ended(result: io::Result<()>) {
+    if let Err(error) = result {
+        eprintln!("floor: {error}");
+        std::process::exit(1);
+    }
 }
 
 /// What is asked for on the command line.
@@ -151,7 +154,7 @@ fn bench(world: &World, plan: &Plan) -> io::Result<String> {
     let (chunking, data) = (Sink::start(&identity, Offer::Chunking), Sink::start(&identity, Offer::Data));
     let path = SlowPath::open().map_err(|error| eprintln!("bench: no slow path: {error}")).ok();
     let small = Message::make(world, "small", 2048)?;
-    let mut all: Vec<Box<dyn Contender>> = vec![Box::new(Floor::new(world)), Box::new(Mailchute::new(world)?)];
+    let mut all: Vec<Box<dyn Contender>> = vec![Box::new(Floor::new(world)?), Box::new(Mailchute::new(world)?)];
     if plan.peers {
         all.extend(peers::unpacked(world));
     }

@@ -94,19 +94,31 @@ impl Task {
         command
     }
 
-    /// Instructions of one run, of all its threads, in millions; `None` without valgrind, or when it fails there.
+    /// Instructions of one run, of all its threads and processes, in millions; `None` without valgrind, or when it fails
+    /// there.
     pub fn instructions(&self) -> Option<f64> {
-        let words = self.under(&[
+        // In files, for a program may turn its standard error elsewhere.
+        let folder = self.root.as_deref().unwrap_or(Path::new("/")).join("tmp");
+        let counts = || {
+            let files = std::fs::read_dir(&folder).into_iter().flatten().flatten().map(|file| file.path());
+            files.filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(COUNTS)))
+        };
+        let log = format!("--log-file=/tmp/{COUNTS}%p");
+        self.under(&[
             "timeout",
             "60",
             "valgrind",
             "--tool=callgrind",
             "--trace-children=yes",
             "--callgrind-out-file=/dev/null",
+            &log,
         ])?;
-        // What a shell became by exec comes last.
-        let count = words.lines().filter_map(|line| line.split("Collected :").nth(1)).next_back()?;
-        count.trim().parse::<f64>().ok().map(|count| count / 1e6)
+        let count = |words: String| -> Option<f64> {
+            words.lines().find_map(|line| line.split("Collected :").nth(1))?.trim().parse().ok()
+        };
+        let sum: f64 = counts().filter_map(|path| count(std::fs::read_to_string(path).ok()?)).sum();
+        counts().for_each(|path| drop(std::fs::remove_file(path)));
+        (sum > 0.0).then_some(sum / 1e6)
     }
 
     /// Calls of fsync and its kin in one run; `None` without strace.
@@ -127,6 +139,9 @@ impl Task {
         output.status.success().then(|| String::from_utf8_lossy(&output.stderr).into_owned())
     }
 }
+
+/// How the files begin in which instructions are counted.
+const COUNTS: &str = "mailchute-bench-callgrind.";
 
 fn costs(child: Child) -> Vec<Cost> {
     let output = child.wait_with_output().expect("a child of ours");

@@ -1,9 +1,11 @@
 //! The error catalogue: every message a person can meet, whole, in `catalogue.txt` beside this file. A changed wording
 //! shows there as a change; `UPDATE_CATALOGUE=1 cargo test --test blackbox catalogue` writes it anew.
 
+use crate::support::relay::certificates;
 use crate::support::*;
 use std::fmt::Write;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 /// One entry: a title, its world, and the command line.
 struct Case {
@@ -113,7 +115,6 @@ fn configuration() -> Vec<Case> {
         case("a key nobody knows").world(|world| world.account("pasword-file = \"x\"")),
         case("a value of the wrong type").world(|world| world.replace("tls = \"starttls\"", "tls = 587")),
         case("a password that others can read").world(|world| {
-            use std::os::unix::fs::PermissionsExt;
             fs::set_permissions(world.config(), fs::Permissions::from_mode(0o644)).unwrap();
             world
         }),
@@ -139,6 +140,7 @@ fn with_client(url: &str) -> String {
 }
 
 fn connection() -> Vec<Case> {
+    let scram = |cheat| login().mechanisms("SCRAM-SHA-256 PLAIN").cheating(cheat);
     let case = |title, script| case(title, script, TO_BOB);
     vec![
         case("a refused login", login().when("login", [say("535 5.7.8 authentication failed")])),
@@ -156,6 +158,15 @@ fn connection() -> Vec<Case> {
             world.replace(&format!("password = \"{PASSWORD}\""), line)
         }),
         case("too many logins", login().when("login", [say("454 4.7.0 too many login attempts")])),
+        case("a relay that does not know the password", scram(Cheat::WrongProof)),
+        case("a relay that proves nothing", scram(Cheat::NoProof)),
+        case("a relay that wants to see a certificate", login().client_auth(ClientAuth::Required)),
+        case("a key that others can read", login().client_auth(ClientAuth::Required)).world(|world| {
+            let (certificate, key) = certificates::client(true);
+            fs::write(world.path("client.pem"), certificate + &key).unwrap();
+            fs::set_permissions(world.path("client.pem"), fs::Permissions::from_mode(0o644)).unwrap();
+            world.account("tls-cert-file = \"client.pem\"")
+        }),
         case("a certificate of somebody's own", login().certificate(Certificate::SelfSigned)),
         case("a certificate for another host", login().certificate(Certificate::OtherHost)),
         case("a certificate that has expired", login().certificate(Certificate::Expired)),

@@ -7,6 +7,7 @@
     reason = "a test ends where something cannot go on, and makes its own files"
 )]
 
+mod client_certificate;
 mod delivery;
 mod doctor;
 mod envelope;
@@ -24,6 +25,7 @@ mod options;
 mod outcomes;
 mod queueing;
 mod reading;
+mod sasl;
 mod secrets;
 mod security;
 mod serve;

@@ -1,6 +1,7 @@
 """A relay in this process: takes mail in plain SMTP, remembers what it accepted and for whom.
 
-A local part that begins with `reject` is refused for good, with `later` for now."""
+A local part that begins with `reject` is refused for good, with `later` for now. With CHUNKING a queue run has several
+messages under way at once."""
 
 import hashlib
 import re
@@ -13,7 +14,8 @@ def digest(body):
 
 
 class Relay:
-    def __init__(self, before_accepting=lambda message_id, recipient: None):
+    def __init__(self, before_accepting=lambda message_id, recipient: None, chunking=False):
+        self.chunking = chunking
         self.patient = False  # whether those of `later` are taken now
         self.accepted = []  # (message id, recipient, digest of the body), in the order of acceptance
         self.lock = threading.Lock()
@@ -47,7 +49,8 @@ class Relay:
         for line in lines:
             verb = line[:4].upper()
             if verb == b"EHLO":
-                say("250-relay.example\r\n250-8BITMIME\r\n250-PIPELINING\r\n250 SIZE 100000000")
+                chunking = "250-CHUNKING\r\n" if self.chunking else ""
+                say(f"250-relay.example\r\n{chunking}250-8BITMIME\r\n250-PIPELINING\r\n250 SIZE 100000000")
             elif verb == b"RCPT":
                 recipient = re.search(rb"<([^>]*)>", line)[1].decode()
                 if recipient.startswith("reject"):
@@ -65,6 +68,17 @@ class Relay:
                 message = self.message(lines)
                 if message is None:
                     return
+                self.accept(message, recipients)
+                recipients = []
+                say("250 2.0.0 ok")
+            elif verb == b"BDAT":
+                size = int(line.split()[1])
+                message = lines.read(size)
+                if len(message) < size:
+                    return
+                if not recipients:
+                    say("503 5.5.1 no recipients")
+                    continue
                 self.accept(message, recipients)
                 recipients = []
                 say("250 2.0.0 ok")

@@ -18,7 +18,7 @@ PATIENCE = 900
 
 
 def storm(subject, folder, seconds, senders, runs, kills=True):
-    relay = Relay()
+    relay = Relay(chunking=True)
     home = Home(subject, folder / "storm", relay.port)
     end = time.monotonic() + seconds
     acknowledged, lock, tally = {}, threading.Lock(), collections.Counter()

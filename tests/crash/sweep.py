@@ -43,8 +43,8 @@ def wrapper(call, n, what):
 
 
 class Sweep:
-    def __init__(self, subject, folder):
-        self.subject, self.folder, self.relay = subject, pathlib.Path(folder), Relay()
+    def __init__(self, subject, folder, chunking=False):
+        self.subject, self.folder, self.relay = subject, pathlib.Path(folder), Relay(chunking=chunking)
         self.violations = []
         self.tally = collections.Counter()
 

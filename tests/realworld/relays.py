@@ -5,6 +5,8 @@ import re
 import time
 from pathlib import Path
 
+import discovery
+import logins
 from lab import ADDRESSES, port_is_open, shown, wait_until
 
 PASSWORD = "correct horse; \"battery\" \\staple"
@@ -29,10 +31,11 @@ BODIES = {
 class Relay:
     """A mail server in its own view: TLS and AUTH on 587 and 465, accounts alice and bob, mailboxes a, b, c @example.test."""
 
-    def __init__(self, lab, root):
-        self.lab, self.name, self.host = lab, root, f"{root}.test"
+    def __init__(self, lab, root, name=None):
+        name = name or root
+        self.lab, self.name, self.host = lab, name, f"{name}.test"
         self.address = ADDRESSES[self.host]
-        self.view = lab.view(root, root)
+        self.view = lab.view(root, name)
         for suffix, source in zip(("pem", "key"), lab.certificate(self.host)):
             self.view.write(f"/etc/relay.{suffix}", source.read_bytes(), 0o600 if suffix == "key" else 0o644)
         self.configure()
@@ -77,7 +80,7 @@ class Postfix(Relay):
     def configure(self):
         self.view.write("/etc/postfix/main.cf", self.fill("postfix-main.cf"))
         self.view.write("/etc/postfix/master.cf", self.fill("postfix-master.cf"))
-        self.view.write("/etc/postfix/mailboxes", "".join(f"{name}@example.test {name}/\n" for name in "abc"))
+        self.view.write("/etc/postfix/mailboxes", "".join(f"{name}@example.test {name}/\n" for name in "abc") + "alice@corp.example.net a/\n")
         self.view.write("/etc/dovecot/dovecot.conf", self.fill("dovecot.conf"))
         self.view.write("/etc/dovecot/users", "".join(f"{user}:{{PLAIN}}{PASSWORD}\n" for user in ("alice@example.test", "bob@example.test")))
         self.view.call(["install", "-d", "-o", "tester", "-g", "tester", "/var/mail/relay"])
@@ -90,6 +93,39 @@ class Postfix(Relay):
     def halt(self):
         self.view.call(["postfix", "stop"])
         self.view.call(["dovecot", "stop"])
+
+
+class Cyrus(Postfix):
+    """Postfix with Cyrus's SASL: by saslauthd, which is shown the password, or by its own database, which proves it."""
+
+    logs = ["/var/log/postfix.log"]
+
+    def __init__(self, lab):
+        super().__init__(lab, "postfix", "cyrus")
+
+    def configure(self):
+        super().configure()
+        self.view.write("/etc/postfix/main.cf", self.fill("postfix-main.cf") + self.fill("cyrus-main.cf"))
+        self.view.call(["saslpasswd2", "-c", "-p", "-u", "example.test", "alice"], PASSWORD.encode())
+        self.view.call(["chown", "postfix", "/etc/sasldb2"])
+        self.check_by("saslauthd")
+
+    def check_by(self, method):
+        """Takes effect with the next connection: each smtpd reads it when it starts."""
+        ways = {"saslauthd": "pwcheck_method: saslauthd\nmech_list: PLAIN LOGIN\n", "auxprop": "pwcheck_method: auxprop\nauxprop_plugin: sasldb\nmech_list: PLAIN LOGIN CRAM-MD5 SCRAM-SHA-1 SCRAM-SHA-256\n"}
+        self.name = f"cyrus {method}"
+        self.view.write("/etc/postfix/sasl/smtpd.conf", ways[method])
+        self.view.call(["postfix", "reload"])
+
+    def launch(self):
+        self.view.daemon(["install", "-d", "-o", "root", "-g", "sasl", "-m", "0710", "/run/saslauthd"])
+        self.view.call(["usermod", "-a", "-G", "sasl", "postfix"])
+        self.view.daemon(["saslauthd", "-a", "sasldb", "-m", "/run/saslauthd", "-n", "1"])
+        self.view.daemon(["postfix", "start"])
+
+    def halt(self):
+        self.view.call(["postfix", "stop"])
+        self.view.call(["sh", "-c", "kill $(cat /run/saslauthd/saslauthd.pid)"])
 
 
 class Exim(Relay):
@@ -113,10 +149,14 @@ class Sender:
     def __init__(self, lab):
         self.view = lab.view("base", "sender")
         self.view.install(lab.client)
+        for suffix, source in zip(("pem", "key"), lab.certificate("sender.test")):
+            self.view.write(f"/home/tester/client.{suffix}", source.read_bytes(), 0o600, owner=1000)
 
-    def account(self, relay, ports=None, password=PASSWORD):
+    def account(self, relay, ports=None, password=PASSWORD, extra=""):
         port = {587: 'port = 587\ntls = "starttls"\n', 465: 'port = 465\ntls = "implicit"\n', None: ""}[ports]
-        config = f'[accounts.work]\nhost = "{relay.host}"\n{port}tls-ca-file = "/etc/ca.pem"\nuser = "alice@example.test"\npassword = {toml(password)}\nfrom = "alice@example.test"\n'
+        config = f'[accounts.work]\nhost = "{relay.host}"\n{port}tls-ca-file = "/etc/ca.pem"\nfrom = "alice@example.test"\n{extra}'
+        if password is not None:
+            config += f'user = "alice@example.test"\npassword = {toml(password)}\n'
         self.view.write("/home/tester/.config/mailchute/config.toml", config, 0o600, owner=1000)
         for folder in (".config", ".config/mailchute"):
             self.view.call(["chown", "tester:tester", f"/home/tester/{folder}"])
@@ -144,10 +184,26 @@ def run(lab, report):
         recipients(report, sender, relay)
         wrong_password(report, sender, relay)
         outage(report, sender, relay)
+        several(report, sender, relay)
+        shown = 'tls-cert-file = "/home/tester/client.pem"\ntls-key-file = "/home/tester/client.key"\n'
         if root == "postfix":
+            logins.strongest(report, sender, relay, "SCRAM-SHA-256")
+            logins.passwords(report, sender, relay, ["PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256"])
+            discovery.run(lab, report, sender, relay, PASSWORD)
+            logins.certificates(report, sender, relay, shown, "Trusted TLS connection established from")
             large(report, sender, relay)
+        else:
+            logins.certificates(report, sender, relay, shown + 'auth = "external"\n', "A=external")
         for log in relay.logs:
             lab.keep(relay.view, log)
+        relay.stop()
+    if not report.match or "cyrus" in report.match:
+        relay = Cyrus(lab)
+        logins.passwords(report, sender, relay, ["PLAIN", "LOGIN"])
+        relay.check_by("auxprop")
+        logins.strongest(report, sender, relay, "SCRAM-SHA-256")
+        logins.passwords(report, sender, relay, ["PLAIN", "CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256"])
+        lab.keep(relay.view, relay.logs[0])
         relay.stop()
 
 
@@ -238,6 +294,24 @@ def outage(report, sender, relay):
     report.check(f"{relay.name}: relay back, sendmail -q delivers each once (port found by itself)", problems)
 
 
+def several(report, sender, relay):
+    """Small messages, one refused among them, go out in one run, several under way at once. Exim delivers no more than ten
+    of a connection at once."""
+    sender.account(relay, 587)
+    bodies = [b"number %d\n.\n.dot\nRSET\nMAIL FROM:<x@example.test>\n" % n * (n + 1) for n in range(10)]
+    refused = 4
+    for n, body in enumerate(bodies):
+        to = "nobody@example.test" if n == refused else "a@example.test"
+        sender.send(f"To: {to}\nSubject: several {n}.\n\n".encode() + body, "-odq", "-i", "-N", "never", to)
+    outcome = sender.send(b"", "-q")
+    problems = silent_success(outcome)
+    for n, body in enumerate(bodies):
+        copies = [copy.split(b"\n\n", 1)[1] for copy in relay.wait_for("a", f"several {n}.", seconds=1 if n == refused else 8)]
+        problems += [] if copies == ([] if n == refused else [body]) else [f"{n} arrived {len(copies)} times, or changed"]
+    problems += [] if "example.test" not in sender.queue() else ["still in mailq: " + sender.queue()]
+    report.check(f"{relay.name} 587: a queue of 10, one of them refused, arrives once and whole", problems)
+
+
 def large(report, sender, relay):
     name = f"{relay.name} 587: 100 MB"
     if not report.wants(name):
@@ -257,13 +331,18 @@ def large(report, sender, relay):
     report.check(f"{name} in constant memory", problems, f"peak {peak} KiB resident, {seconds:.1f} s")
 
 
-# The kernel's own figure for the finished child: what `/usr/bin/time -v` prints as its maximum resident set size. The small
-# interpreter forks early, so its own size does not count: the figure of a child starts anew at exec.
+# The kernel's own figure, while the program runs. That of a finished child would count the interpreter too, whose memory
+# the child has until it executes.
 MEASURE = """
-import os, resource, subprocess
-status = subprocess.call(["/usr/sbin/sendmail", "-t", "-i"], stdin=open("/tmp/large", "rb"))
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
-raise SystemExit(status)
+import re, subprocess, time
+child = subprocess.Popen(["/usr/sbin/sendmail", "-t", "-i"], stdin=open("/tmp/large", "rb"))
+peak = 0
+while child.poll() is None:
+    found = re.search("VmHWM:\\s*(\\d+)", open(f"/proc/{child.pid}/status").read())
+    peak = int(found[1]) if found else peak
+    time.sleep(0.01)
+print(peak)
+raise SystemExit(child.returncode)
 """
 
 

@@ -63,16 +63,17 @@ fn log_in(context: &Context, account: &Account, survey: &Survey) -> Vec<Check> {
     let mut patience = Patience { step: LOGIN / 2, overall: Some(Instant::now() + LOGIN), foreground: None };
     let mut watcher = Watcher::new(context.global.verbose);
     let opened = session::open(context, &account, &mut patience, &mut watcher);
-    let user = account.user.as_deref().unwrap_or("nobody");
+    let user = account.login().map(|user| if user.is_empty() { "the certificate" } else { user });
+    let whom = user.unwrap_or("nobody");
     let mut session = match opened {
         Ok(session) => session,
         Err(trouble) if is_the_spoolers(context, &trouble) => {
-            let check = refused_login(user, &trouble).warned();
+            let check = refused_login(whom, &trouble).warned();
             return vec![check.because("only the spooler gets it from systemd; its own word is above")];
         }
-        Err(trouble) => return vec![refused_login(user, &trouble)],
+        Err(trouble) => return vec![refused_login(whom, &trouble)],
     };
-    let mut checks = vec![match &account.user {
+    let mut checks = vec![match user {
         Some(user) => Check::good(Group::Login, user, format!("accepted by {}", session.relay())),
         None => Check::good(Group::Login, "", "none configured, none needed"),
     }];

@@ -32,13 +32,16 @@ pub fn general(context: &Context) -> Vec<Check> {
     checks
 }
 
-/// The settings of an account, and the file its password is in.
+/// The settings of an account, and the files its password and key are in.
 pub fn of_account(context: &Context, account: &Account) -> Vec<Check> {
     let mut checks: Vec<Check> = provenance::of_account(&context.config, account).iter().map(shown).collect();
     match account.secret.as_ref().map(Secret::source) {
         Some(Secret::File(path)) => checks.push(mode(path, "password-file")),
         Some(Secret::Netrc { file, .. }) => checks.push(mode(file, "netrc")),
         _ => {}
+    }
+    if let Some(shown) = &account.certificate {
+        checks.push(mode(&shown.key, "tls-key-file"));
     }
     if account.from.is_none() && account.store.is_none() {
         checks.push(

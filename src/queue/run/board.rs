@@ -112,6 +112,14 @@ impl<Id> Board<Id> {
         }
     }
 
+    /// Up to so many more jobs of an account, if they are there.
+    pub fn take_more(&self, account: &str, most: usize) -> Vec<Job<Id>> {
+        match self.lock().lanes.get_mut(account) {
+            Some(lane) if !lane.stopped => lane.jobs.drain(..most.min(lane.jobs.len())).collect(),
+            _ => Vec::new(),
+        }
+    }
+
     /// Whether an account further down a job's route is open.
     pub fn has_fallback(&self, job: &Job<Id>) -> bool {
         let state = self.lock();
@@ -119,11 +127,15 @@ impl<Id> Board<Id> {
         rest.into_iter().any(|to| state.lanes.get(&to.account).is_none_or(|lane| !lane.stopped))
     }
 
-    /// Puts a job that was not tried in front again, for a fresh connection.
-    pub fn put_back(&self, account: &str, job: Job<Id>) {
-        if let Some(lane) = self.lock().lanes.get_mut(account) {
-            lane.jobs.push_front(job);
+    /// Puts a job that was not tried in front again, for a fresh connection; hands it back when the account is closed
+    /// by now.
+    pub fn put_back(&self, account: &str, job: Job<Id>) -> Result<(), Job<Id>> {
+        match self.lock().lanes.get_mut(account) {
+            Some(lane) if !lane.stopped => lane.jobs.push_front(job),
+            _ => return Err(job),
         }
+        self.bell.notify_all();
+        Ok(())
     }
 
     /// Notes that a message went through, and says whether one more worker should start.
@@ -261,8 +273,22 @@ mod tests {
         board.assign(job(1, &["a"]), &all_open);
         board.assign(job(2, &["a"]), &all_open);
         let first = board.take("a").unwrap();
-        board.put_back("a", first);
-        assert_eq!(board.take("a").unwrap().id, 1);
+        board.put_back("a", first).unwrap();
+        let first = board.take("a").unwrap();
+        assert_eq!(first.id, 1);
+        board.stop("a");
+        assert_eq!(board.put_back("a", first).unwrap_err().id, 1);
+    }
+
+    #[test]
+    fn more_jobs_are_taken_only_when_they_are_there() {
+        let board = Board::default();
+        (1..=3).for_each(|id| drop(board.assign(job(id, &["a"]), &all_open)));
+        let ids = |jobs: Vec<Job<u32>>| jobs.into_iter().map(|job| job.id).collect::<Vec<u32>>();
+        assert_eq!(ids(board.take_more("a", 2)), [1, 2]);
+        assert_eq!(ids(board.take_more("a", 2)), [3]);
+        assert!(board.take_more("a", 2).is_empty());
+        assert!(board.take_more("nobody", 2).is_empty());
     }
 
     #[test]

@@ -23,6 +23,18 @@ pub struct Link {
     pub messages: usize,
     /// Connections that broke over a message since the last one that was carried.
     pub losses: usize,
+    /// One broke with several messages under way: for the rest of the run they go one by one.
+    pub singly: bool,
+}
+
+/// Messages that may be under way at once. As many may be sent twice when a connection breaks, or we are killed.
+pub const WINDOW: usize = 8;
+
+impl Link {
+    /// How many messages may be under way now: several only on a connection that has carried one.
+    pub fn window(&self) -> usize {
+        if self.messages > 0 && !self.singly { WINDOW } else { 1 }
+    }
 }
 
 /// Messages that may break a connection one after the other before the relay, not they, is taken to be at fault. One
@@ -42,8 +54,8 @@ pub fn judge(attempt: &Attempt, link: &mut Link) -> Verdict {
         },
     };
     *link = match verdict {
-        Verdict::Reached => Link { messages: link.messages + 1, losses: 0 },
-        Verdict::Lost => Link { messages: 0, losses: link.losses + 1 },
+        Verdict::Reached => Link { messages: link.messages + 1, losses: 0, ..*link },
+        Verdict::Lost => Link { messages: 0, losses: link.losses + 1, ..*link },
         Verdict::Worn | Verdict::Down => Link { messages: 0, ..*link },
     };
     verdict
@@ -85,7 +97,7 @@ mod tests {
             (held, Stage::Data, 7, Verdict::Down),
         ];
         for (trouble, stage, messages, verdict) in cases {
-            let mut link = Link { messages, losses: 0 };
+            let mut link = Link { messages, ..Link::default() };
             assert_eq!(judge(&attempt(trouble, stage), &mut link), verdict, "{stage} {messages}");
         }
     }
@@ -94,7 +106,7 @@ mod tests {
     fn a_message_of_which_some_is_accepted_is_not_sent_again_as_a_whole() {
         let accepted = Outcome::Accepted(Reply { code: 250, lines: Vec::new() });
         let attempt = Attempt { outcomes: vec![accepted], ..attempt(Some(Trouble::Waiting), Stage::Mail) };
-        assert_eq!(judge(&attempt, &mut Link { messages: 3, losses: 0 }), Verdict::Lost);
+        assert_eq!(judge(&attempt, &mut Link { messages: 3, ..Link::default() }), Verdict::Lost);
     }
 
     #[test]
@@ -108,9 +120,16 @@ mod tests {
 
     #[test]
     fn a_worn_connection_is_replaced_once() {
-        let mut link = Link { messages: 9, losses: 0 };
+        let mut link = Link { messages: 9, ..Link::default() };
         let closed = attempt(Some(Trouble::Waiting), Stage::Connect);
         assert_eq!(judge(&closed, &mut link), Verdict::Worn);
         assert_eq!(judge(&closed, &mut link), Verdict::Down);
+    }
+
+    #[test]
+    fn several_go_at_once_only_where_one_has_gone_and_none_has_broken() {
+        let carried = Link { messages: 1, ..Link::default() };
+        assert_eq!((Link::default().window(), carried.window()), (1, WINDOW));
+        assert_eq!(Link { singly: true, ..carried }.window(), 1);
     }
 }

@@ -6,6 +6,7 @@ mod board;
 mod floor;
 mod judge;
 mod selection;
+mod worker;
 
 pub use super::hold::Occasion;
 pub use floor::Tally;
@@ -21,11 +22,10 @@ use crate::mail::outcome::{Attempt, Failure, Trouble};
 use crate::spool::{Claim, Entry, Peek, Progress, QueueId, SpoolError, State, Ticket};
 use board::{Assigned, Job};
 use floor::Floor;
-use judge::{Link, Verdict, judge};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, Scope};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// An account that may take a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,10 +47,17 @@ pub trait Courier: Sync {
     fn connect<'a>(&'a self, account: &str) -> Box<dyn Submitter + 'a>;
 }
 
-/// A connection.
+/// A connection. Nothing is sent twice: after trouble it is dropped.
 pub trait Submitter {
-    /// Offers a message to some of its recipients. Nothing is sent twice: after trouble the connection is dropped.
+    /// Offers a message to some of its recipients.
     fn submit(&mut self, entry: &Entry, recipients: &[usize]) -> Attempt;
+
+    /// Sends those of these messages, from the first on, that can go out in one flight; how many. None on a connection
+    /// that carries messages one by one.
+    fn send_ahead(&mut self, messages: &[(&Entry, &[usize])]) -> usize;
+
+    /// What became of the next of those sent ahead. Each must be heard before anything else is offered.
+    fn hear(&mut self) -> Attempt;
 }
 
 /// A queue run and what it needs.
@@ -218,92 +225,6 @@ impl Run<'_> {
         let offered = entry.progress().which(State::Pending);
         let attempt = Attempt::failed(Trouble::Held(failure), offered.len());
         self.finish(scope, floor, entry, Some(&Tried { attempt: &attempt, offered: &offered, account: "" }));
-    }
-
-    /// One worker: an account's messages over one connection, until there are no more or the account fails.
-    fn work<'scope, 'env>(&'env self, scope: &'scope Scope<'scope, 'env>, floor: &'env Floor<'env>, account: &str) {
-        let mut submitter = None;
-        let mut link = Link::default();
-        let mut synced = Instant::now();
-        while let Some(job) = floor.board.take(account) {
-            let claimed = self.claim(&job.id).map(|entry| (entry.progress().which(State::Pending), entry));
-            let Some((offered, entry)) = claimed.filter(|(offered, _)| !offered.is_empty()) else {
-                floor.done(None);
-                continue;
-            };
-            let attempt = submitter.get_or_insert_with(|| self.courier.connect(account)).submit(&entry, &offered);
-            let tried = Tried { attempt: &attempt, offered: &offered, account };
-            let verdict = judge(&attempt, &mut link);
-            if verdict != Verdict::Reached {
-                submitter = None;
-            }
-            match verdict {
-                Verdict::Reached => {
-                    if link.messages == 1 {
-                        account::worked(self.desk.spool, self.desk.log, account);
-                    }
-                    self.finish(scope, floor, entry, Some(&tried));
-                    if floor.board.prove(account) && self.hire(scope, floor, account).is_err() {
-                        floor.board.go_without(account);
-                    }
-                }
-                Verdict::Worn => {
-                    drop(entry);
-                    floor.board.put_back(account, job);
-                }
-                Verdict::Lost => self.finish(scope, floor, entry, Some(&tried)),
-                Verdict::Down => {
-                    self.down(scope, floor, account, job, entry, &tried);
-                    break;
-                }
-            }
-            if synced.elapsed() > Duration::from_secs(1) {
-                self.sync();
-                synced = Instant::now();
-            }
-        }
-        self.sync();
-    }
-
-    /// The account fails: it is left alone for this run, and what waits for it goes to the fallbacks.
-    fn down<'scope, 'env>(
-        &'env self,
-        scope: &'scope Scope<'scope, 'env>,
-        floor: &'env Floor<'env>,
-        account: &str,
-        job: Job<QueueId>,
-        entry: Entry,
-        tried: &Tried,
-    ) {
-        let digest = job.destination().map(|to| to.digest.clone()).unwrap_or_default();
-        let job = if tried.attempt.may_go_elsewhere() {
-            // The lock goes first: whoever takes the job next must find the entry free.
-            drop(entry);
-            match floor.board.retire(account, job) {
-                Ok(()) => return,
-                Err(job) => Some(job),
-            }
-        } else {
-            self.finish(scope, floor, entry, Some(tried));
-            None
-        };
-        if let Some(Trouble::Held(failure)) = &tried.attempt.trouble {
-            account::failed(self.desk.spool, self.desk.log, account, &digest, failure, Moment::now());
-        }
-        let left = floor.board.stop(account);
-        match job {
-            Some(job) if floor.board.has_fallback(&job) => {
-                self.assign(scope, floor, Job { leg: job.leg + 1, ..job });
-            }
-            Some(job) => match self.claim(&job.id) {
-                Some(entry) => self.finish(scope, floor, entry, Some(tried)),
-                None => floor.done(None),
-            },
-            None => {}
-        }
-        for job in left {
-            self.assign(scope, floor, Job { leg: job.leg + 1, ..job });
-        }
     }
 
     fn finish<'scope, 'env>(

@@ -11,9 +11,9 @@ use crate::mail::header::Header;
 use crate::mail::wire::Source;
 use std::io;
 
-const PLAIN: &str = "S: 220 hi\nC: EHLO\nS: 250 hi\n";
-const PIPELINING: &str = "S: 220 hi\nC: EHLO\nS: 250-hi\nS: 250 PIPELINING\n";
-const CHUNKING: &str = "S: 220 hi\nC: EHLO\nS: 250-hi\nS: 250-PIPELINING\nS: 250 CHUNKING\n";
+pub const PLAIN: &str = "S: 220 hi\nC: EHLO\nS: 250 hi\n";
+pub const PIPELINING: &str = "S: 220 hi\nC: EHLO\nS: 250-hi\nS: 250 PIPELINING\n";
+pub const CHUNKING: &str = "S: 220 hi\nC: EHLO\nS: 250-hi\nS: 250-PIPELINING\nS: 250 CHUNKING\n";
 /// MAIL and two recipients accepted, step by step.
 const STEPS: &str =
     "C: MAIL FROM:<a@x.org>\nS: 250 ok\nC: RCPT TO:<b@y.org>\nS: 250 ok\nC: RCPT TO:<c@y.org>\nS: 250 ok\n";
@@ -31,12 +31,12 @@ impl Source for Memory {
     }
 }
 
-fn wire(body: &str, eight_bit: bool) -> Wire {
+pub fn wire(body: &str, eight_bit: bool) -> Wire {
     let size = body.len() as u64;
     Wire::new(&Header::default(), Box::new(Memory(body.as_bytes().to_vec())), size, eight_bit)
 }
 
-fn envelope(recipients: &[&str]) -> Envelope {
+pub fn envelope(recipients: &[&str]) -> Envelope {
     let recipients = recipients.iter().map(|text| Recipient::new(Mailbox::parse(text).unwrap())).collect();
     Envelope::new(ReversePath::Mailbox(Mailbox::parse("a@x.org").unwrap()), recipients).unwrap()
 }
@@ -46,7 +46,11 @@ fn all(envelope: &Envelope) -> Vec<usize> {
 }
 
 /// One session with a relay that plays `script`, and what `work` makes of it.
-fn with<T>(script: &str, change: impl FnOnce(&mut Account), work: impl FnOnce(&mut Session) -> T) -> (T, Vec<String>) {
+pub fn with<T>(
+    script: &str,
+    change: impl FnOnce(&mut Account),
+    work: impl FnOnce(&mut Session) -> T,
+) -> (T, Vec<String>) {
     let identity = Identity::good();
     let relay = Relay::play(script, &identity);
     let mut account = account(&identity, &[(&relay, Tls::None)]);
@@ -63,7 +67,7 @@ fn send(session: &mut Session, envelope: &Envelope, wire: &Wire) -> Attempt {
 }
 
 /// The fate of each recipient in one letter, then the trouble's: `W`, `H` or `-`.
-fn letters(attempt: &Attempt) -> String {
+pub fn letters(attempt: &Attempt) -> String {
     let outcome = |outcome: &Outcome| match outcome {
         Outcome::Accepted(_) => 'A',
         Outcome::Deferred(_) => 'D',

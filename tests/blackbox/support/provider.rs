@@ -1,7 +1,7 @@
 //! An identity provider inside the test process: codes with PKCE, device codes, refresh tokens that are replaced with
 //! each use. What it gives out holds a word that no output may ever show.
 
-use super::relay::certificates::{self, Certificate};
+use super::relay::certificates::{self, Certificate, ClientAuth};
 use super::sandbox::{Sandbox, USER};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -47,7 +47,7 @@ impl Provider {
 
     /// Over TLS, with a certificate of the tests' authority.
     pub fn over_tls() -> Provider {
-        Provider::serve("localhost", Some(certificates::server_config(Certificate::Good)))
+        Provider::serve("localhost", Some(certificates::server_config(Certificate::Good, ClientAuth::None)))
     }
 
     fn serve(host: &str, tls: Option<Arc<rustls::ServerConfig>>) -> Provider {
