@@ -133,7 +133,6 @@ class World:
 def run(lab, report):
     view = lab.view("oauth", "oauth")
     view.install(lab.client)
-    (view / "/usr/bin/mailchute").symlink_to("../sbin/sendmail")
     view.write("/opt/provider/provider.mjs", (Path(__file__).parent / "provider.mjs").read_bytes())
     with open(view.path.with_suffix(".provider"), "wb") as log:
         provider = subprocess.Popen(view.command(["node", "/opt/provider/provider.mjs", "4711"]), stdout=log, stderr=log)
