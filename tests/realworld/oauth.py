@@ -201,9 +201,9 @@ def checks(lab, report, world):
 
     world.configure("short")
     status, text = world.log_in()
-    report.check("oauth: a client whose tokens last three seconds", "" if status == 0 else text)
+    report.check("oauth: a client whose tokens last twelve seconds", "" if status == 0 else text)
     first = world.tokens()["access-token"]
-    ended = laboratory.wait_until(lambda: not is_active(USER, first), 20)
+    ended = laboratory.wait_until(lambda: not is_active(USER, first), 40)
     arrives("oauth: is renewed when they have ended", before="" if ended else "the token did not end")
 
     said = "\n".join(world.said) + (world.view / "/home/tester/mail.log").read_text(errors="replace")

@@ -32,7 +32,7 @@ const provider = new Provider(origin, {
   rotateRefreshToken: true,
   issueRefreshToken: (ctx, client) => client.grantTypeAllowed('refresh_token'),
   // Pending at least once, so that the client has to wait.
-  ttl: { AccessToken: (ctx, token, client) => (client.clientId === 'short' ? 3 : 3600), DeviceCode: 600, Session: 600, Grant: 3600, Interaction: 600, RefreshToken: 3600 },
+  ttl: { AccessToken: (ctx, token, client) => (client.clientId === 'short' ? 12 : 3600), DeviceCode: 600, Session: 600, Grant: 3600, Interaction: 600, RefreshToken: 3600 },
   findAccount: (ctx, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
 });
 provider.on('grant.success', (ctx) => console.log(`granted ${ctx.oidc.params.grant_type}`));
