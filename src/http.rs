@@ -28,10 +28,13 @@ pub struct Answer {
     pub body: Zeroizing<Vec<u8>>,
 }
 
-/// How long one request may take in all when nobody says otherwise: 10 s for a step, 30 s together.
+/// How long a request and its answer may take, and each step of them.
+pub const WHOLE: Duration = Duration::from_secs(30);
+pub const STEP: Duration = Duration::from_secs(10);
+
+/// So long, for one request that nobody waits for but us.
 pub fn patience() -> Patience {
-    let overall = Some(Instant::now() + Duration::from_secs(30));
-    Patience { step: Duration::from_secs(10), overall, foreground: None }
+    Patience { step: STEP, overall: Some(Instant::now() + WHOLE), foreground: None }
 }
 
 impl Client<'_> {
@@ -222,7 +225,7 @@ fn until_the_end(mut octets: Zeroizing<Vec<u8>>, more: &mut Source) -> Result<Ze
     if octets.len() > BODY { Err(Trouble::TooLong) } else { Ok(octets) }
 }
 
-/// Why a web server gave no answer. All of it may be different the next time.
+/// Why a web server gave no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpError {
     /// The host, with its port when that is not the usual one.
@@ -242,6 +245,13 @@ pub enum Trouble {
     TooLong,
 }
 
+impl HttpError {
+    /// Whether waiting may be enough; else a person must act, as with a certificate that is not good.
+    pub fn passes(&self) -> bool {
+        !matches!(&self.trouble, Trouble::Broken(fault) if fault.holds())
+    }
+}
+
 impl fmt::Display for HttpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let words = match &self.trouble {
@@ -259,7 +269,7 @@ impl std::error::Error for HttpError {}
 
 impl Explain for HttpError {
     fn exit(&self) -> Exit {
-        Exit::TempFail
+        if self.passes() { Exit::TempFail } else { Exit::Config }
     }
 
     fn hints(&self) -> Vec<String> {

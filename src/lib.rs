@@ -33,6 +33,7 @@
 //! queue       -> exit diagnostic clock mail spool log
 //! submission  -> exit diagnostic clock mail config system
 //! http        -> exit diagnostic config submission
+//! oauth       -> exit diagnostic clock config system spool submission http
 //! delivery    -> clock mail config
 //! server      -> exit diagnostic clock mail spool
 //! commands    -> *
@@ -50,6 +51,7 @@ pub mod exit;
 pub mod http;
 pub mod log;
 pub mod mail;
+pub mod oauth;
 pub mod process;
 pub mod queue;
 pub mod route;

@@ -16,7 +16,8 @@ mod usage;
 mod values;
 
 pub use own::{
-    DeadCommand, Foreign, Health, Import, Listing, Own, PasswordFrom, QueueCommand, Removal, Role, Setup, Waiting,
+    DeadCommand, Foreign, Health, Import, Listing, Login, Own, PasswordFrom, QueueCommand, Removal, Role, Setup,
+    Waiting,
 };
 pub use usage::UsageError;
 

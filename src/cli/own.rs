@@ -10,6 +10,8 @@ pub enum Own {
     Queue(QueueCommand),
     /// Set up an account.
     Setup(Box<Setup>),
+    /// Get tokens for an account, or keep its password in the keyring.
+    Login(Login),
     /// Take over what another program knows.
     Import(Import),
     /// Find out why mail does not go.
@@ -67,12 +69,21 @@ pub struct Setup {
     pub port: Option<u16>,
     pub user: Option<String>,
     pub password: PasswordFrom,
+    pub keyring: bool,
     pub root: Option<String>,
     /// Keep mail in this Maildir; nothing else is to be known.
     pub maildir: Option<String>,
     pub default: bool,
     pub replace: bool,
     pub test_mail: bool,
+    pub no_test: bool,
+}
+
+/// How to log in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Login {
+    pub device: bool,
+    pub password_stdin: bool,
     pub no_test: bool,
 }
 
@@ -190,6 +201,9 @@ pub const COMMANDS: &[Command] = &[
         make: |given| given.some().map(|ids| dead(DeadCommand::Remove(ids))) },
     Command { name: "setup", arguments: "[address] [options]", options: SETUP, help: "set up an account and try it",
         make: |given| given.setup().map(|wishes| Own::Setup(Box::new(wishes))) },
+    Command { name: "login", arguments: "[options]", options: LOGIN,
+        help: "log in with OAuth 2, or put a password into the keyring",
+        make: |given| given.login().map(Own::Login) },
     Command { name: "import", arguments: "program [file] [options]", options: IMPORT,
         help: "take over the accounts of another program",
         make: |given| given.import().map(Own::Import) },
@@ -222,6 +236,7 @@ const SETUP: &[(&str, &str)] = &[
     ("port=", "on this port; else 587, and 465 where a network blocks that"),
     ("user=", "log in with this name"),
     ("password-stdin", "read the password from standard input"),
+    ("keyring", "keep the password in the desktop's keyring, not in the file"),
     ("password-command=", "keep no password, but the program that prints it"),
     ("token-command=", "the program that prints an OAuth 2 access token"),
     ("maildir=", "keep mail in this folder of yours, and send none"),
@@ -230,6 +245,12 @@ const SETUP: &[(&str, &str)] = &[
     ("replace", "replace the account of that name"),
     ("test-mail", "send a test mail to the address"),
     ("no-test", "write it without logging in"),
+];
+
+const LOGIN: &[(&str, &str)] = &[
+    ("device", "with a code to type on another device; else with a browser"),
+    ("password-stdin", "read the password for the keyring from standard input"),
+    ("no-test", "do not try it with the relay"),
 ];
 
 const IMPORT: &[(&str, &str)] = &[
@@ -312,6 +333,12 @@ impl Given {
         }
     }
 
+    fn login(self) -> Option<Login> {
+        let has = |name: &str| self.options.iter().any(|(option, _)| *option == name);
+        let wishes = Login { device: has("device"), password_stdin: has("password-stdin"), no_test: has("no-test") };
+        self.nothing().map(|()| wishes)
+    }
+
     fn health(self) -> Option<Health> {
         let mut health = Health::default();
         for (option, value) in &self.options {
@@ -346,6 +373,7 @@ impl Given {
                 "password-stdin" => wishes.password = PasswordFrom::Stdin,
                 "password-command=" => wishes.password = PasswordFrom::Command(value),
                 "token-command=" => wishes.password = PasswordFrom::TokenCommand(value),
+                "keyring" => wishes.keyring = true,
                 "root=" => wishes.root = Some(value),
                 "maildir=" => wishes.maildir = Some(value),
                 "default" => wishes.default = true,
@@ -354,7 +382,8 @@ impl Given {
                 _ => wishes.no_test = true,
             }
         }
-        if self.words.len() > 1 || wishes.test_mail && wishes.no_test {
+        let is_typed = matches!(wishes.password, PasswordFrom::Asked | PasswordFrom::Stdin);
+        if self.words.len() > 1 || wishes.test_mail && wishes.no_test || wishes.keyring && !is_typed {
             return None;
         }
         // A folder has no login to be set up.

@@ -54,6 +54,9 @@ fn of_sender(context: &Context) -> Needs {
     for account in accounts {
         needs.read.extend(account.secret.as_ref().and_then(Secret::file).map(Path::to_path_buf));
         needs.ports.extend(account.endpoints.iter().map(|endpoint| endpoint.port));
+        if let Some(Secret::OAuth2(settings)) = &account.secret {
+            needs.ports.push(settings.token.endpoint().port);
+        }
         if let Trust::File(path) = &account.trust {
             needs.read.push(path.clone());
         }

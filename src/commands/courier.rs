@@ -2,6 +2,7 @@
 //! the form that account and relay take, remembers which endpoint worked.
 
 use super::context::Context;
+use super::session;
 use super::way::Way;
 use crate::cli::Verbosity;
 use crate::clock::Moment;
@@ -17,7 +18,7 @@ use crate::queue;
 use crate::queue::run::{self, Destination, Submitter};
 use crate::route;
 use crate::spool::{Entry, QueueId, Region, Shape, Ticket};
-use crate::submission::{Direction, Observer, Patience, Series, Session};
+use crate::submission::{Direction, Observer, Patience, Series};
 use crate::system;
 use std::fs::File;
 use std::io;
@@ -108,7 +109,7 @@ impl<'a> Courier<'a> {
         let mut watcher = Watcher::new(self.context.global.verbose);
         let mut account = account.clone();
         endpoints::prefer_remembered(self.context, &mut account);
-        let session = Session::open(&account, &self.context.process.host, &self.context.roots, patience, &mut watcher)?;
+        let session = session::open(self.context, &account, patience, &mut watcher)?;
         endpoints::remember(self.context, &account, session.endpoint());
         Ok(Way::Relay(session))
     }

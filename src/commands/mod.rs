@@ -12,6 +12,7 @@ mod handover;
 mod import;
 mod letter;
 mod list_queue;
+mod login;
 mod monitor;
 mod offer;
 mod providers;
@@ -20,6 +21,7 @@ mod revive;
 mod run_queue;
 mod send;
 mod serve;
+mod session;
 mod setup;
 mod smtp;
 mod taking;
@@ -53,6 +55,7 @@ fn perform(process: &Process, invocation: Invocation) -> Result<Exit, Failed> {
         Invocation::NewAliases(global) => verify::aliases(process, &global),
         Invocation::Own(Own::Queue(command), global) => queue::act(process, &global, command),
         Invocation::Own(Own::Setup(wishes), global) => setup::set_up(process, &global, &wishes),
+        Invocation::Own(Own::Login(wishes), global) => login::log_in(process, &global, &wishes),
         Invocation::Own(Own::Import(wishes), global) => import::import(process, &global, &wishes),
         Invocation::Own(Own::Doctor(form), global) => doctor::examine(process, &global, form),
         Invocation::Own(Own::Health(asked), global) => monitor::health(process, &global, &asked),

@@ -41,6 +41,7 @@ fn card(preset: &Preset) -> String {
     line("ports", &ports.collect::<Vec<_>>().join(", "));
     line("user", &preset.user.to_string());
     line("password", &preset.password.to_string());
+    line("oauth2", preset.oauth2.as_ref().map_or("", |_| "all but the client-id is known"));
     line("domains", &preset.domains.join(", "));
     line("note", preset.hint.as_deref().unwrap_or_default());
     line("help", preset.help.as_deref().unwrap_or_default());

@@ -119,7 +119,7 @@ fn check_login(
     match (user, has_secret) {
         (Some(_), false) if preset.is_none_or(|preset| preset.password != PasswordKind::None) => {
             let error = section.error_here("has a user and no password").with_hint(
-                "one of password-command, password-file, credential, token-command, password; see mailchute.toml(5)",
+                "one of password-command, password-file, credential, keyring, token-command, oauth2, password; see mailchute.toml(5)",
             );
             Err(preset.and_then(|preset| preset.hint.clone()).into_iter().fold(error, ConfigError::with_hint))
         }
@@ -257,7 +257,7 @@ mod tests {
         for (lines, wanted) in [
             (
                 "user = \"x\"",
-                "/c/c.toml:1: [accounts.a] has a user and no password; one of password-command, password-file, credential, token-command, password; see mailchute.toml(5)",
+                "/c/c.toml:1: [accounts.a] has a user and no password; one of password-command, password-file, credential, keyring, token-command, oauth2, password; see mailchute.toml(5)",
             ),
             ("password = \"x\"", "/c/c.toml:1: [accounts.a] has a password and no user"),
             (
@@ -306,7 +306,7 @@ mod tests {
             ),
             (
                 "host = \"x.org\"\nuser = \"u\"\npassword = \"p\"\nauth = \"oauthbearer\"",
-                "/c/c.toml:5: \"auth\" in [accounts.a] is OAUTHBEARER, which needs a token-command",
+                "/c/c.toml:5: \"auth\" in [accounts.a] is OAUTHBEARER, which needs a token-command or oauth2",
             ),
             (
                 "host = \"x.org\"\nauth = \"external\"",

@@ -35,6 +35,8 @@ pub(super) struct Surroundings {
     pub domain: String,
     /// The spool when the file has none.
     pub spool: PathBuf,
+    /// Where the session's bus is.
+    pub bus: String,
 }
 
 impl Origin {
@@ -238,6 +240,7 @@ impl Surroundings {
             credentials: Some(PathBuf::from("/run/credentials")),
             domain: "web1.example.org".into(),
             spool: PathBuf::from("/spool"),
+            bus: "unix:path=/nowhere".into(),
         }
     }
 }

@@ -110,14 +110,20 @@ pub(super) struct Loaded {
 }
 
 impl Loaded {
-    /// Whether an account in this file has one of these keys.
+    /// Whether an account in this file has one of these keys; `oauth2.scope` is a key in a table.
     pub fn has(&self, keys: &[&str]) -> bool {
         let Ok(table) = DeTable::parse(&self.text) else { return false };
         let Some(DeValue::Table(accounts)) = table.get_ref().get("accounts").map(|value| value.get_ref()) else {
             return false;
         };
         accounts.values().any(|account| match account.get_ref() {
-            DeValue::Table(account) => keys.iter().any(|key| account.contains_key(*key)),
+            DeValue::Table(account) => keys.iter().any(|key| match key.split_once('.') {
+                Some((table, key)) => match account.get(table).map(|value| value.get_ref()) {
+                    Some(DeValue::Table(table)) => table.contains_key(key),
+                    _ => false,
+                },
+                None => account.contains_key(*key),
+            }),
             _ => false,
         })
     }

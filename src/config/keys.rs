@@ -35,7 +35,9 @@ pub(super) const ACCOUNT: &[&str] = &[
     "credential",
     "netrc",
     "git-credential",
+    "keyring",
     "token-command",
+    "oauth2",
     "auth",
     "from",
     "identities",
@@ -51,6 +53,18 @@ pub(super) const ACCOUNT: &[&str] = &[
 
 /// An element of `ports`.
 pub(super) const PORT: &[&str] = &["port", "tls"];
+
+/// `oauth2` in `[accounts.NAME]`.
+pub(super) const OAUTH2: &[&str] = &[
+    "client-id",
+    "client-secret",
+    "client-secret-file",
+    "authorize-url",
+    "token-url",
+    "device-url",
+    "scope",
+    "redirect-url",
+];
 
 /// `[queue]`.
 pub(super) const QUEUE: &[&str] = &["delivery", "expire", "retry", "foreground-deadline", "warn-after", "keep-dead"];
@@ -81,6 +95,7 @@ pub(super) const SERVE: &[&str] = &[
 pub const KEYS: &[(&str, &[&str])] = &[
     ("", TOP),
     ("accounts.NAME", ACCOUNT),
+    ("oauth2", OAUTH2),
     ("ports", PORT),
     ("queue", QUEUE),
     ("retry", RETRY),

@@ -13,8 +13,10 @@ mod error;
 mod file;
 mod fragments;
 pub mod keeper;
+mod keyring;
 mod keys;
 mod netrc;
+mod oauth2;
 pub mod password;
 mod paths;
 mod ports;
@@ -32,7 +34,9 @@ pub use account::{Account, Auth, Claim, Endpoint, Limits, RewriteFrom, Tls, Trus
 pub use client_certificate::ClientCertificate;
 pub use connection_keys::is_host_name;
 pub use error::{ConfigError, nearest};
+pub use keyring::Keyring;
 pub use keys::KEYS;
+pub use oauth2::{OAuth2, Redirect};
 pub use password::{Password, Secret, SecretError};
 pub use program::{Leave, Program};
 pub use serve::{Principal, Quota, Senders, Serve, is_socket};
@@ -197,7 +201,16 @@ fn surroundings(process: &Process) -> Surroundings {
         credentials: process.variable("CREDENTIALS_DIRECTORY").map(PathBuf::from).filter(|path| path.is_absolute()),
         domain: mail_name.unwrap_or_else(|| process.host.clone()),
         spool: paths::spool(process),
+        bus: bus(process),
     }
+}
+
+/// The bus of the caller's session. Never an address that makes D-Bus start a program or go to another host; under
+/// cron, which has no such variable, systemd's usual place.
+fn bus(process: &Process) -> String {
+    let named = process.variable("DBUS_SESSION_BUS_ADDRESS").and_then(|address| address.to_str());
+    let named = named.filter(|address| address.split(';').all(|address| address.starts_with("unix:")));
+    named.map_or_else(|| format!("unix:path=/run/user/{}/bus", process.caller.uid), str::to_owned)
 }
 
 /// The file at its usual place, if it is there, and the fragments beside it.
@@ -217,7 +230,7 @@ fn read(files: &[PathBuf], origin: Origin, around: &Surroundings) -> Result<Conf
     let over = lay_out(&main.text, others);
     let config = document::read(Source { file: &main.path, text: &main.text, over: &over }, origin, around)?;
     let secrets = || config.accounts.iter().filter_map(|account| account.secret.as_ref());
-    let runs_programs = secrets().any(Secret::runs_program);
+    let runs_programs = secrets().any(Secret::runs_own_program);
     let has_passwords = secrets().any(Secret::is_literal);
     for file in &files {
         // The only file needs no second look.
@@ -225,7 +238,7 @@ fn read(files: &[PathBuf], origin: Origin, around: &Surroundings) -> Result<Conf
         if runs_programs && has(Secret::PROGRAM_KEYS) && !file.opened.is_owned_by(around.uid) {
             return Err(refused(&file.path, "names a program to run and belongs to another user", "chown $(id -un)"));
         }
-        if has_passwords && has(&["password"]) {
+        if has_passwords && has(&["password", "oauth2.client-secret"]) {
             check_closed(file, around)?;
         }
     }
@@ -281,6 +294,14 @@ fn check_closed(file: &Loaded, around: &Surroundings) -> Result<(), ConfigError>
 
 fn refused(path: &Path, problem: &str, change: &str) -> ConfigError {
     ConfigError::of_file(path, problem).with_hint(format!("{change} {}", path.display()))
+}
+
+/// The account that these lines make.
+#[cfg(test)]
+pub fn account_of(lines: &str) -> Account {
+    let text = format!("[accounts.a]\n{lines}\n");
+    let source = Source { file: Path::new("/c/c.toml"), text: &text, over: &[] };
+    document::read(source, Origin::Usual, &Surroundings::sample()).unwrap().accounts.remove(0)
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> ConfigError {

@@ -1,7 +1,9 @@
 //! Passwords and tokens: where they come from, and how they stay unseen.
 
 use super::file;
+use super::keyring::Keyring;
 use super::netrc;
+use super::oauth2::OAuth2;
 use super::program::{Leave, Program};
 use crate::diagnostic::Explain;
 use crate::exit::Exit;
@@ -67,6 +69,12 @@ pub enum Secret {
     },
     /// What git's credential helpers have for this relay.
     Git(Program),
+    /// An item of the desktop's keyring.
+    Keyring(Keyring),
+    /// Tokens that `mailchute login` got: whoever opens a session turns it into a [`Secret::Token`].
+    OAuth2(Box<OAuth2>),
+    /// An access token in hand.
+    Token(Password),
     /// An App Password from the source inside, whose groups of four may be written with spaces.
     AppPassword(Box<Secret>),
 }
@@ -81,11 +89,13 @@ impl Secret {
     pub fn fetch_or_leave(&self, leave: Option<Leave>) -> Result<Password, SecretError> {
         system::hide_memory();
         match self {
-            Secret::Literal(password) => Ok(password.clone()),
-            Secret::File(path) => from_private_file(path),
+            Secret::Literal(password) | Secret::Token(password) => Ok(password.clone()),
+            Secret::File(path) => from_private_file("password-file", path),
             Secret::Command(program) | Secret::TokenCommand(program) => program.first_line(leave),
             Secret::Netrc { file, host, user } => netrc::look_up(file, host, user),
             Secret::Git(git) => git.line_behind("password=", leave),
+            Secret::Keyring(keyring) => keyring.look_up(leave),
+            Secret::OAuth2(_) => Err(SecretError::new("oauth2: not logged in".into()).with_hint("mailchute login")),
             Secret::Credential(path) if path.is_absolute() => from_file("credential", path, |_| Ok(())),
             Secret::Credential(name) => {
                 Err(SecretError::new(format!("credential {}: no such directory", name.display()))
@@ -99,7 +109,7 @@ impl Secret {
 
     /// Whether it is an OAuth 2 token, which is never sent as a password.
     pub fn is_token(&self) -> bool {
-        matches!(self, Secret::TokenCommand(_))
+        matches!(self, Secret::TokenCommand(_) | Secret::OAuth2(_) | Secret::Token(_))
     }
 
     /// The source itself, whatever is made of what it gives.
@@ -120,7 +130,13 @@ impl Secret {
         match self {
             Secret::File(path) | Secret::Credential(path) | Secret::Netrc { file: path, .. } => Some(path),
             Secret::AppPassword(source) => source.file(),
-            Secret::Literal(_) | Secret::Command(_) | Secret::TokenCommand(_) | Secret::Git(_) => None,
+            Secret::OAuth2(settings) => settings.client_secret_file(),
+            Secret::Literal(_)
+            | Secret::Command(_)
+            | Secret::TokenCommand(_)
+            | Secret::Git(_)
+            | Secret::Keyring(_)
+            | Secret::Token(_) => None,
         }
     }
 
@@ -129,10 +145,22 @@ impl Secret {
 
     /// Whether a program is run for it.
     pub(super) fn runs_program(&self) -> bool {
+        self.runs_own_program() || matches!(self.source(), Secret::Keyring(_))
+    }
+
+    /// Whether that is a program which the configuration names.
+    pub(super) fn runs_own_program(&self) -> bool {
         match self {
             Secret::Command(_) | Secret::TokenCommand(_) | Secret::Git(_) => true,
-            Secret::AppPassword(source) => source.runs_program(),
-            Secret::Literal(_) | Secret::File(_) | Secret::Credential(_) | Secret::Netrc { .. } => false,
+            Secret::AppPassword(source) => source.runs_own_program(),
+            // What it runs is secret-tool, whoever wrote the file.
+            Secret::Keyring(_) => false,
+            Secret::Literal(_)
+            | Secret::File(_)
+            | Secret::Credential(_)
+            | Secret::Netrc { .. }
+            | Secret::OAuth2(_)
+            | Secret::Token(_) => false,
         }
     }
 
@@ -141,12 +169,15 @@ impl Secret {
         match self {
             Secret::Literal(_) => true,
             Secret::AppPassword(source) => source.is_literal(),
+            Secret::OAuth2(settings) => settings.is_literal(),
             Secret::File(_)
             | Secret::Command(_)
             | Secret::TokenCommand(_)
             | Secret::Credential(_)
             | Secret::Netrc { .. }
-            | Secret::Git(_) => false,
+            | Secret::Git(_)
+            | Secret::Keyring(_)
+            | Secret::Token(_) => false,
         }
     }
 }
@@ -162,14 +193,17 @@ impl fmt::Display for Secret {
             Secret::Credential(path) => write!(f, "credential {}", path.display()),
             Secret::Netrc { file, .. } => write!(f, "netrc {}", file.display()),
             Secret::Git(_) => f.write_str("git-credential"),
+            Secret::Keyring(_) => f.write_str("keyring"),
+            Secret::OAuth2(settings) => write!(f, "oauth2, client {}", settings.client_id),
+            Secret::Token(_) => f.write_str("a token"),
             Secret::AppPassword(source) => source.fmt(f),
         }
     }
 }
 
 /// A file of the caller's or root's, closed to all others.
-fn from_private_file(path: &Path) -> Result<Password, SecretError> {
-    from_file("password-file", path, |file| check_private("password-file", path, file))
+pub(super) fn from_private_file(kind: &str, path: &Path) -> Result<Password, SecretError> {
+    from_file(kind, path, |file| check_private(kind, path, file))
 }
 
 /// Whether an open file is the caller's or root's, and closed to all others.

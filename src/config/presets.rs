@@ -23,6 +23,11 @@ const KEYS: &[&str] = &[
     "recipients",
     "connections",
     "size",
+    "authorize-url",
+    "token-url",
+    "device-url",
+    "scope",
+    "redirect-url",
     "help",
     "hint",
     "source",
@@ -54,6 +59,8 @@ pub struct Preset {
     pub connections: Option<usize>,
     /// Octets of a message.
     pub size: Option<u64>,
+    /// Where it gives out OAuth 2 tokens.
+    pub oauth2: Option<Addresses>,
     /// The page that explains how to make a password for programs, or the settings.
     pub help: Option<String>,
     /// What people stumble over, one sentence.
@@ -62,6 +69,16 @@ pub struct Preset {
     pub source: String,
     /// When they were looked up, `2026-11-23`.
     pub checked: String,
+}
+
+/// Where a provider gives out OAuth 2 tokens, and what is to be asked for; as `oauth2` in an account has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    pub authorize: Option<String>,
+    pub token: String,
+    pub device: Option<String>,
+    pub scope: String,
+    pub redirect: Option<String>,
 }
 
 /// What the login name is.
@@ -113,7 +130,7 @@ impl fmt::Display for PasswordKind {
             PasswordKind::App => "one made for programs (app password)",
             PasswordKind::AppWithTwoFactor => "the account's own; with two-factor authentication an app password",
             PasswordKind::ApiKey => "an API key",
-            PasswordKind::Oauth => "none works: an OAuth access token (token-command)",
+            PasswordKind::Oauth => "none works: an OAuth 2 token (oauth2 or token-command)",
             PasswordKind::None => "none",
         })
     }
@@ -194,6 +211,16 @@ fn parse(id: &str, text: &str) -> Result<Preset, ConfigError> {
         recipients: count("recipients")?,
         connections: count("connections")?,
         size: section.number("size", 1..=u64::MAX)?,
+        oauth2: match (one("token-url")?, one("scope")?) {
+            (Some(token), Some(scope)) => Some(Addresses {
+                authorize: one("authorize-url")?,
+                token,
+                device: one("device-url")?,
+                scope,
+                redirect: one("redirect-url")?,
+            }),
+            _ => None,
+        },
         help: one("help")?,
         hint: one("hint")?,
         source: one("source")?.unwrap_or_default(),
@@ -239,6 +266,10 @@ mod tests {
             );
             assert!(preset.mx.iter().all(|end| end.starts_with('.') && host_like(&end[1..])), "{id}: mx");
             assert!(preset.help.iter().all(|url| url.starts_with("https://") && !url.contains(' ')), "{id}: help");
+            let addresses = preset.oauth2.iter();
+            let addresses =
+                addresses.flat_map(|known| [Some(&known.token), known.authorize.as_ref(), known.device.as_ref()]);
+            assert!(addresses.flatten().all(|url| crate::config::Url::parse(url).is_ok()), "{id}: oauth2");
             assert!(preset.source.starts_with("https://"), "{id}: source");
             assert!(preset.hint.iter().all(|hint| !hint.ends_with('.') && hint.len() < 200), "{id}: hint");
             let date: Vec<u32> = preset.checked.split('-').map(|part| part.parse().unwrap()).collect();

@@ -41,6 +41,8 @@ pub struct Program {
     home: Option<PathBuf>,
     /// What it reads on its standard input.
     input: String,
+    /// What it finds in its environment besides ours.
+    variable: Option<(&'static str, String)>,
 }
 
 impl Program {
@@ -50,12 +52,23 @@ impl Program {
             words,
             home,
             input: String::new(),
+            variable: None,
         })
     }
 
     /// The same with something to read.
     pub(super) fn told(self, input: String) -> Program {
         Program { input, ..self }
+    }
+
+    /// The same with an environment variable.
+    pub(super) fn with_variable(self, name: &'static str, value: String) -> Program {
+        Program { variable: Some((name, value)), ..self }
+    }
+
+    /// Runs it to its end, whatever that is, with something to read.
+    pub(super) fn run(&self, input: &[u8], leave: Option<Leave>) -> Result<Ended, SecretError> {
+        run_or_leave(&self.found()?, self, input, PATIENCE, leave).map_err(|error| self.failed(&error.to_string()))
     }
 
     /// Runs it and takes what stands behind `lead` on one of its lines.
@@ -82,21 +95,26 @@ impl Program {
 
     /// Runs it: what it prints, which is something.
     fn output_within(&self, patience: Duration, leave: Option<Leave>) -> Result<Zeroizing<Vec<u8>>, SecretError> {
-        let failed = |problem: String| SecretError::new(format!("{self}: {problem}"));
-        let program = find(&self.words[0]).ok_or_else(|| {
-            failed("no such program".into())
-                .with_hint(format!("write its whole path; looked in {}", SEARCHED.join(", ")))
-        })?;
-        match run_or_leave(&program, self, patience, leave) {
-            Err(error) => Err(failed(error.to_string())),
+        match run_or_leave(&self.found()?, self, self.input.as_bytes(), patience, leave) {
+            Err(error) => Err(self.failed(&error.to_string())),
             Ok(Ended { status, errors, .. }) if !status.success() => {
-                Err(failed(with_errors(&errors, &status.to_string())))
+                Err(self.failed(&with_errors(&errors, &status.to_string())))
             }
             Ok(Ended { output, errors, .. }) if first_line(&output).is_empty() => {
-                Err(failed(with_errors(&errors, "printed nothing")))
+                Err(self.failed(&with_errors(&errors, "printed nothing")))
             }
             Ok(Ended { output, .. }) => Ok(output),
         }
+    }
+
+    fn found(&self) -> Result<PathBuf, SecretError> {
+        find(&self.words[0]).ok_or_else(|| {
+            self.failed("no such program").with_hint(format!("write its whole path; looked in {}", SEARCHED.join(", ")))
+        })
+    }
+
+    fn failed(&self, problem: &str) -> SecretError {
+        SecretError::new(format!("{self}: {problem}"))
     }
 }
 
@@ -141,36 +159,49 @@ pub(super) fn split(line: &str) -> Result<Vec<String>, String> {
     Ok(words)
 }
 
-fn find(program: &str) -> Option<PathBuf> {
+pub(super) fn find(program: &str) -> Option<PathBuf> {
     if program.contains('/') {
         return Some(PathBuf::from(program));
     }
     SEARCHED.iter().map(|folder| Path::new(folder).join(program)).find(|path| path.is_file())
 }
 
-struct Ended {
-    status: ExitStatus,
-    output: Zeroizing<Vec<u8>>,
-    errors: Zeroizing<Vec<u8>>,
+/// How a program ended, and what it wrote.
+pub(super) struct Ended {
+    pub status: ExitStatus,
+    pub output: Zeroizing<Vec<u8>>,
+    pub errors: Zeroizing<Vec<u8>>,
 }
 
 /// Runs it, and once more when we had to leave before it was done.
-fn run_or_leave(path: &Path, program: &Program, patience: Duration, leave: Option<Leave>) -> io::Result<Ended> {
+fn run_or_leave(
+    path: &Path,
+    program: &Program,
+    input: &[u8],
+    patience: Duration,
+    leave: Option<Leave>,
+) -> io::Result<Ended> {
     if let Some(Leave { at, act }) = leave {
-        if let Some(ended) = run(path, program, patience, Some(at))? {
+        if let Some(ended) = run(path, program, input, patience, Some(at))? {
             return Ok(ended);
         }
         if act().is_break() {
             return Err(io::ErrorKind::TimedOut.into());
         }
     }
-    run(path, program, patience, None)?.ok_or_else(|| io::ErrorKind::TimedOut.into())
+    run(path, program, input, patience, None)?.ok_or_else(|| io::ErrorKind::TimedOut.into())
 }
 
 /// Runs it to its end, or to the end of our patience; `None` when `leave` came first, and ended it. A helper that it leaves behind with the same pipes, as
 /// gpg-agent(1) is, is not waited for.
-fn run(path: &Path, program: &Program, patience: Duration, leave: Option<Instant>) -> io::Result<Option<Ended>> {
-    let Program { words, home, input } = program;
+fn run(
+    path: &Path,
+    program: &Program,
+    input: &[u8],
+    patience: Duration,
+    leave: Option<Instant>,
+) -> io::Result<Option<Ended>> {
+    let Program { words, home, variable, .. } = program;
     let mut command = Command::new(path);
     let stdin = if input.is_empty() { Stdio::null() } else { Stdio::piped() };
     // Nobody is there to be asked.
@@ -182,11 +213,12 @@ fn run(path: &Path, program: &Program, patience: Duration, leave: Option<Instant
     if let Some(home) = home {
         command.env("HOME", home);
     }
+    command.envs(variable.iter().map(|(name, value)| (name, value)));
     let deadline = Instant::now() + patience;
     let mut child = command.spawn()?;
     if let Some(mut stdin) = child.stdin.take() {
         // Shorter than any pipe's buffer; a program that does not read it says why by its end.
-        let _ = stdin.write_all(input.as_bytes());
+        let _ = stdin.write_all(input);
     }
     let mut output = Stream::new(child.stdout.take().map(OwnedFd::from))?;
     let mut errors = Stream::new(child.stderr.take().map(OwnedFd::from))?;

@@ -4,14 +4,25 @@
 use super::account::Auth;
 use super::document::{Origin, Surroundings};
 use super::error::ConfigError;
+use super::keyring::Keyring;
+use super::oauth2;
 use super::password::{Password, Secret};
 use super::presets::{PasswordKind, Preset};
 use super::program::{self, Program};
 use super::reader::{Section, Text};
 use std::path::{Path, PathBuf};
 
-const KEYS: [&str; 7] =
-    ["password", "password-file", "password-command", "credential", "netrc", "git-credential", "token-command"];
+const KEYS: [&str; 9] = [
+    "password",
+    "password-file",
+    "password-command",
+    "credential",
+    "netrc",
+    "git-credential",
+    "keyring",
+    "token-command",
+    "oauth2",
+];
 
 /// What a store of passwords is asked for.
 pub(super) struct Login<'a> {
@@ -64,6 +75,14 @@ pub(super) fn read(
             Some(true) => Secret::Git(git(section, origin, around, login)?),
             _ => return Ok(None),
         },
+        "keyring" => match section.truth(key)? {
+            Some(true) => Secret::Keyring(keyring(section, origin, around, login)?),
+            _ => return Ok(None),
+        },
+        "oauth2" => match oauth2::read(section, origin, around, preset)? {
+            Some(settings) => Secret::OAuth2(Box::new(settings)),
+            None => return Ok(None),
+        },
         _ => {
             let Some(text) = section.string(key)? else { return Ok(None) };
             if text.value.is_empty() || text.value.contains(['\0', '\n', '\r']) {
@@ -105,7 +124,7 @@ pub(super) fn auth(section: &Section, preset: Option<&Preset>, secret: Option<&S
             .error("auth", text.at, format_args!("is {word}, which would send a token as a password"))
             .with_hint("auth = \"xoauth2\" or \"oauthbearer\", or leave it out")),
         (Carries::Token, Some(false)) => {
-            Err(section.error("auth", text.at, format_args!("is {word}, which needs a token-command")))
+            Err(section.error("auth", text.at, format_args!("is {word}, which needs a token-command or oauth2")))
         }
         (Carries::Nothing, Some(_)) => {
             Err(section.error("auth", text.at, "is EXTERNAL, which takes no password: the certificate logs in"))
@@ -171,6 +190,19 @@ fn git(section: &Section, origin: Origin, around: &Surroundings, login: &Login) 
     let told = format!("protocol=smtp\nhost={}{port}\nusername={}\n\n", login.host, login.user);
     let git = Program::new(words, around.home.clone()).map(|git| git.told(told));
     git.ok_or_else(|| section.error_here("cannot run git"))
+}
+
+/// Nothing for those who control only the arguments.
+fn keyring(section: &Section, origin: Origin, around: &Surroundings, login: &Login) -> Result<Keyring, ConfigError> {
+    match origin {
+        Origin::Named => Err(origin.refusal(section, "keyring")),
+        Origin::Variable | Origin::Usual => Ok(Keyring {
+            host: login.host.to_owned(),
+            user: login.user.to_owned(),
+            home: around.home.clone(),
+            bus: around.bus.clone(),
+        }),
+    }
 }
 
 fn credential(section: &Section, text: Text, origin: Origin, around: &Surroundings) -> Result<PathBuf, ConfigError> {

@@ -88,6 +88,8 @@ pub enum Stage {
     Held,
     /// The password source, before anything is sent.
     Secret,
+    /// The same, of an OAuth 2 token.
+    Token,
     Auth,
     Mail,
     Rcpt,
@@ -108,6 +110,7 @@ impl fmt::Display for Stage {
             Stage::Tls => "TLS",
             Stage::Held => "held",
             Stage::Secret => "password",
+            Stage::Token => "token",
             Stage::Auth => "AUTH",
             Stage::Mail => "MAIL FROM",
             Stage::Rcpt => "RCPT TO",

@@ -74,7 +74,7 @@ const LIMIT: u64 = 64 << 10;
 
 /// The file's name for an account's: letters and digits as they are, every other octet as `%XX`, so that no name
 /// leaves the directory. `None` when it is empty or too long for a file.
-fn file_name(account: &str) -> Option<String> {
+pub fn file_name(account: &str) -> Option<String> {
     let mut name = String::new();
     for octet in account.bytes() {
         match octet {

@@ -21,7 +21,9 @@ impl Spool {
     pub fn tidy(&self, now: Moment, keep: Duration) -> Result<usize, SpoolError> {
         let mut gone = self.expire_dead(now, keep)?;
         let mut directories = vec![self.root.clone(), self.queue.clone()];
-        directories.extend(self.existing_directory(super::accounts::ACCOUNTS)?.map(Into::into));
+        for name in [super::accounts::ACCOUNTS, super::tokens::TOKENS] {
+            directories.extend(self.existing_directory(name)?.map(Into::into));
+        }
         for directory in directories {
             gone += sweep(&directory, now).map_err(SpoolError::io("clearing it", directory.path()))?;
         }

@@ -16,6 +16,7 @@ mod progress;
 mod queue_id;
 mod region;
 mod ticket;
+mod tokens;
 mod totals;
 
 pub use accounts::{Hold, Memory};
@@ -27,6 +28,7 @@ pub use progress::{Progress, State, Status};
 pub use queue_id::QueueId;
 pub use region::Region;
 pub use ticket::Ticket;
+pub use tokens::Slip;
 pub use totals::Totals;
 
 use crate::clock::Moment;

@@ -142,7 +142,7 @@ fn begins_with_word(text: &str, word: &str) -> bool {
 
 fn stage_key(stage: Stage) -> &'static str {
     match stage {
-        Stage::Resolve | Stage::Connect | Stage::Held | Stage::Secret | Stage::Tls | Stage::Folder => "",
+        Stage::Resolve | Stage::Connect | Stage::Held | Stage::Secret | Stage::Token | Stage::Tls | Stage::Folder => "",
         Stage::Greeting => "greeting",
         Stage::Ehlo => "ehlo",
         Stage::StartTls => "starttls",

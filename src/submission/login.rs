@@ -11,7 +11,7 @@ use super::opening::{Opening, Setback};
 use super::probe::Symptom;
 use super::reply::told;
 use super::sasl::{self, Credentials, Mechanism};
-use crate::config::{Auth, Leave};
+use crate::config::{Auth, Leave, Secret};
 use crate::mail::outcome::{Reply, Stage};
 use std::ops::ControlFlow;
 use std::time::Instant;
@@ -88,7 +88,7 @@ impl Opening<'_> {
             let hint = if credentials.is_token {
                 "the relay takes no OAuth 2 tokens: use a password"
             } else {
-                "the relay takes no passwords: use OAuth 2 with token-command"
+                "the relay takes no passwords: use OAuth 2, with oauth2 and mailchute login, or token-command"
             };
             self.held(Stage::Auth, cause, Some(hint.into()))
         }))
@@ -201,7 +201,13 @@ impl Opening<'_> {
         let explanation =
             if credentials.is_token { classify(Stage::Auth, &reply) } else { classify_login(&reply, login) };
         let holds = explanation.verdict == Verdict::Account || reply.code >= 500;
-        let complaint = complaint.map(|words| format!("the token was refused ({words}): get a new one for this user"));
+        let complaint = complaint.map(|words| match &self.account.secret {
+            Some(Secret::Token(_)) => format!(
+                "the token was refused ({words}): log in as this user: mailchute login --account {}",
+                self.account.name
+            ),
+            _ => format!("the token was refused ({words}): get a new one for this user"),
+        });
         let hint = complaint.or_else(|| match mechanism {
             Mechanism::Scram(..) | Mechanism::CramMd5 if self.account.auth == Auth::Auto => {
                 let name = mechanism.name();

@@ -96,6 +96,26 @@ impl Patience {
         (now < end).then(|| wake.saturating_duration_since(now))
     }
 
+    /// Waits for so long; `false` when time is up.
+    pub fn pause(&mut self, span: Duration) -> bool {
+        let _ = self.poll(&mut [], Instant::now() + span);
+        !self.is_over()
+    }
+
+    /// Does something that may take no longer than that in all, and no longer for a step.
+    pub fn bounded<T>(&mut self, whole: Duration, step: Duration, work: impl FnOnce(&mut Patience) -> T) -> T {
+        let end = Instant::now() + whole;
+        let end = Some(self.overall.map_or(end, |overall| overall.min(end)));
+        let mut inner = Patience { step: self.step.min(step), overall: end, foreground: self.foreground.take() };
+        let done = work(&mut inner);
+        self.foreground = inner.foreground;
+        if inner.overall != end {
+            // The attempt has been ended for a caller who could not be let go.
+            self.overall = inner.overall;
+        }
+        done
+    }
+
     /// Waits until one of `sockets` is ready. `false` when `end` came first.
     pub(super) fn poll(&mut self, sockets: &mut [PollFd<'_>], end: Instant) -> Result<bool, Errno> {
         while let Some(nap) = self.nap(end) {
@@ -135,6 +155,20 @@ mod tests {
         assert!(!ready);
         assert!(Instant::now() >= end);
         assert_eq!(calls.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn a_bound_ends_what_is_within_it_and_nothing_else() {
+        let calls = Arc::new(AtomicUsize::new(0));
+        let mut patience = patience(Duration::from_secs(600));
+        patience.foreground = Some(foreground(&calls, Parting::Done));
+        let brief = Duration::from_millis(20);
+        assert!(!patience.bounded(brief, brief, |inner| inner.pause(Duration::from_secs(600))));
+        assert!(patience.pause(Duration::from_millis(1)) && patience.step == Duration::from_secs(600));
+        assert_eq!((calls.load(Ordering::Relaxed), patience.moment()), (1, None));
+        patience.foreground = Some(foreground(&calls, Parting::Impossible));
+        assert!(!patience.bounded(brief, brief, |inner| inner.pause(Duration::from_millis(1))));
+        assert!(patience.is_over());
     }
 
     #[test]

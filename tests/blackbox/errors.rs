@@ -133,12 +133,34 @@ fn configuration() -> Vec<Case> {
     ]
 }
 
+fn oauth2(world: Sandbox) -> Sandbox {
+    world.replace(&format!("password = \"{PASSWORD}\""), &with_client("authorize-url"))
+}
+
+/// Nobody listens on port 1.
+fn with_client(url: &str) -> String {
+    let rest = "token-url = \"http://127.0.0.1:1/token\", scope = \"mail\"";
+    format!("oauth2 = {{ client-id = \"client-1\", {url} = \"http://127.0.0.1:1/\", {rest} }}")
+}
+
 fn connection() -> Vec<Case> {
     let scram = |cheat| login().mechanisms("SCRAM-SHA-256 PLAIN").cheating(cheat);
     let case = |title, script| case(title, script, TO_BOB);
     vec![
         case("a refused login", login().when("login", [say("535 5.7.8 authentication failed")])),
         case("a login without its mechanism", login().mechanisms("DIGEST-MD5 GSSAPI")),
+        case("OAuth 2 before mailchute login", login()).world(oauth2),
+        self::case("mailchute login where there is none", login(), &["login"]).named("mailchute"),
+        self::case("mailchute login by a code that the provider has not", login(), &["login", "--device"])
+            .named("mailchute")
+            .world(oauth2),
+        self::case("mailchute login without a network", login(), &["login", "--device"])
+            .named("mailchute")
+            .world(|world| world.replace(&format!("password = \"{PASSWORD}\""), &with_client("device-url"))),
+        case("OAuth 2 without a client", login()).world(|world| {
+            let line = "provider = \"gmail\"\noauth2 = { scope = \"mail\" }";
+            world.replace(&format!("password = \"{PASSWORD}\""), line)
+        }),
         case("too many logins", login().when("login", [say("454 4.7.0 too many login attempts")])),
         case("a relay that does not know the password", scram(Cheat::WrongProof)),
         case("a relay that proves nothing", scram(Cheat::NoProof)),

@@ -20,6 +20,7 @@ mod imports;
 mod injection;
 mod main_job;
 mod monitor;
+mod oauth;
 mod options;
 mod outcomes;
 mod queueing;

@@ -16,16 +16,16 @@ fn relay() -> Relay {
 }
 
 /// The program at a terminal, and a person who types.
-struct Terminal {
+pub struct Terminal {
     keyboard: File,
     screen: Receiver<u8>,
-    shown: String,
+    pub shown: String,
     child: std::process::Child,
     lines: usize,
 }
 
 impl Terminal {
-    fn start(sandbox: &Sandbox, arguments: &[&str]) -> Terminal {
+    pub fn start(sandbox: &Sandbox, arguments: &[&str]) -> Terminal {
         let pair = openpty(None, None).unwrap();
         let side = || Stdio::from(pair.slave.try_clone().unwrap());
         let child = Command::new(sandbox.path("bin/mailchute"))
@@ -53,7 +53,15 @@ impl Terminal {
     }
 
     /// Waits for a question, answers it with a line.
-    fn answer(mut self, question: &str, line: &str) -> Terminal {
+    pub fn answer(self, question: &str, line: &str) -> Terminal {
+        let mut terminal = self.wait_for(question);
+        writeln!(terminal.keyboard, "{line}").unwrap();
+        terminal.lines += 1;
+        terminal
+    }
+
+    /// Waits for something to be shown.
+    pub fn wait_for(mut self, question: &str) -> Terminal {
         let from = self.shown.len();
         let end = Instant::now() + Duration::from_secs(20);
         while !self.shown[from..].contains(question) {
@@ -63,13 +71,11 @@ impl Terminal {
                 Err(_) => panic!("{question:?} was not asked:\n{}", self.shown),
             }
         }
-        writeln!(self.keyboard, "{line}").unwrap();
-        self.lines += 1;
         self
     }
 
     /// Waits for its end: the status, and all that was shown.
-    fn end(mut self) -> (i32, String) {
+    pub fn end(mut self) -> (i32, String) {
         while let Ok(byte) = self.screen.recv_timeout(Duration::from_secs(20)) {
             self.shown.push(char::from(byte));
         }

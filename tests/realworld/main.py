@@ -9,7 +9,9 @@ import compat
 import doctor
 import fleet
 import git_expectations
+import keyring
 import lab as laboratory
+import oauth
 import relays
 import spooler
 
@@ -20,6 +22,8 @@ PARTS = {
     "callers": callers.run,
     "compat": compat.run,
     "doctor": doctor.run,
+    "keyring": keyring.run,
+    "oauth": oauth.run,
     "git": git_expectations.run,
 }
 

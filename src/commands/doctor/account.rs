@@ -3,18 +3,19 @@
 use super::super::context::Context;
 use super::super::courier::Watcher;
 use super::super::handover;
+use super::super::session;
 use super::check::{Check, Group};
 use super::reach::{self, Survey};
-use super::{network, settings};
+use super::{network, settings, tokens};
 use crate::clock::Moment;
-use crate::config::{Account, Endpoint, LocalRecipients, Store};
+use crate::config::{Account, Endpoint, LocalRecipients, Secret, Store};
 use crate::delivery;
 use crate::diagnostic::Explain;
 use crate::exit::Exit;
 use crate::mail::address::Addressee;
 use crate::mail::outcome::{Failure, Stage, Trouble};
 use crate::route;
-use crate::submission::{Patience, Session};
+use crate::submission::Patience;
 use std::time::{Duration, Instant};
 
 /// A certificate that ends sooner is worth a word.
@@ -29,7 +30,12 @@ pub fn checks(context: &Context, account: &Account) -> Vec<Check> {
     if let Some(survey) = reach::survey(context, account) {
         let soon = Moment::now().after(SOON).rfc3339();
         checks.extend(network::checks(&survey, &soon[..10]));
-        checks.extend(log_in(context, account, &survey));
+        let token = tokens::check(context, account);
+        let may_log_in = !token.as_ref().is_some_and(Check::is_bad);
+        checks.extend(token);
+        if may_log_in {
+            checks.extend(log_in(context, account, &survey));
+        }
     }
     checks.extend(root(context, account));
     checks
@@ -56,7 +62,7 @@ fn log_in(context: &Context, account: &Account, survey: &Survey) -> Vec<Check> {
     let account = Account { endpoints, ..account.clone() };
     let mut patience = Patience { step: LOGIN / 2, overall: Some(Instant::now() + LOGIN), foreground: None };
     let mut watcher = Watcher::new(context.global.verbose);
-    let opened = Session::open(&account, &context.process.host, &context.roots, &mut patience, &mut watcher);
+    let opened = session::open(context, &account, &mut patience, &mut watcher);
     let user = account.login().map(|user| if user.is_empty() { "the certificate" } else { user });
     let whom = user.unwrap_or("nobody");
     let mut session = match opened {
@@ -109,6 +115,9 @@ fn refused_sender(from: &str, failure: &Failure) -> Check {
 
 /// Whether the password can be had at all, when it cannot be tried.
 fn password(account: &Account) -> Option<Check> {
+    if let Some(Secret::OAuth2(_)) = account.secret {
+        return None; // how tokens stand is said already
+    }
     Some(match account.password(None)? {
         Ok(_) => Check::good(Group::Login, "", "not tried, for no connection is good; the password can be had"),
         Err(error) => {

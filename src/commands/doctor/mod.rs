@@ -12,6 +12,7 @@ mod report;
 mod settings;
 mod spool;
 mod spooler;
+mod tokens;
 
 use super::Failed;
 use super::context::Context;

@@ -8,14 +8,14 @@ mod facts;
 mod folder;
 mod lookup;
 mod plan;
-mod trial;
+pub mod trial;
 
 use super::Failed;
 use super::context::Context;
 use crate::cli::{Global, PasswordFrom, Setup};
-use crate::config::editor::{Editor, Entry};
+use crate::config::editor::{Editor, Entry, EntryValue};
 use crate::config::keeper::Keeper;
-use crate::config::{Account, Config};
+use crate::config::{Account, Config, Keyring, Password, Secret};
 use crate::diagnostic;
 use crate::exit::Exit;
 use crate::mail::outcome::Stage;
@@ -53,6 +53,7 @@ pub fn set_up(process: &Process, global: &Global, wishes: &Setup) -> Result<Exit
         desk.editor.set_alias("root", &root);
     }
     let session = if wishes.no_test { None } else { Some(desk.log_in()?) };
+    desk.settle_keyring(wishes)?;
     let context = desk.context()?;
     let keeper = Keeper::of(process, &context.config.spool);
     desk.editor.write(keeper)?;
@@ -155,6 +156,25 @@ impl<'a> Desk<'a> {
         let context = self.context()?;
         let session = trial::log_in(&context, self.account(&context)?)?;
         Ok(self.welcome(session))
+    }
+
+    /// Puts a password that was typed into the keyring instead of the file, when that is wished.
+    fn settle_keyring(&mut self, wishes: &Setup) -> Result<(), Failed> {
+        let Some(EntryValue::Secret(secret)) = self.plan.secret.as_ref().map(|entry| entry.value.clone()) else {
+            return Ok(());
+        };
+        let question = "Keep the password in the keyring of this desktop, not in the file?";
+        let wished = wishes.keyring || Keyring::is_there(self.process) && self.asker.confirm(question, false)?;
+        if !wished {
+            return Ok(());
+        }
+        self.plan.secret = Some(Entry::truth("keyring", true));
+        self.editor.set_account(&self.plan.name, &self.plan.entries());
+        let context = self.context()?;
+        if let Some(Secret::Keyring(keyring)) = self.account(&context)?.secret.as_ref().map(Secret::source) {
+            keyring.keep(&Password::new(secret.as_bytes().to_vec()))?;
+        }
+        Ok(())
     }
 
     fn welcome(&self, session: Session) -> Session {

@@ -3,6 +3,7 @@
 use crate::clock::Moment;
 use crate::commands::context::Context;
 use crate::commands::courier::Watcher;
+use crate::commands::session;
 use crate::config::{Account, Endpoint, Tls};
 use crate::diagnostic::Explain;
 use crate::exit::Exit;
@@ -28,11 +29,9 @@ const STEP: Duration = Duration::from_secs(15);
 /// What kept us from it.
 pub fn log_in(context: &Context, account: &Account) -> Result<Session, Untried> {
     let mut watcher = Watcher::new(context.global.verbose);
-    Session::open(account, &context.process.host, &context.roots, &mut patience(), &mut watcher).map_err(|trouble| {
-        match trouble {
-            Trouble::Held(failure) => Untried { failure, exit: Exit::Config },
-            Trouble::Waiting(failure) => Untried { failure, exit: Exit::Unavailable },
-        }
+    session::open(context, account, &mut patience(), &mut watcher).map_err(|trouble| match trouble {
+        Trouble::Held(failure) => Untried { failure, exit: Exit::Config },
+        Trouble::Waiting(failure) => Untried { failure, exit: Exit::Unavailable },
     })
 }
 

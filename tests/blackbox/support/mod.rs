@@ -1,6 +1,7 @@
 //! What every black-box test stands on: a world of its own, and a relay that does as it is told.
 
 pub mod hostile;
+pub mod provider;
 pub mod relay;
 pub mod run;
 pub mod sandbox;

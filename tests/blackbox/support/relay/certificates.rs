@@ -85,7 +85,7 @@ pub fn authority() -> String {
 }
 
 /// The TLS side of a relay with that certificate.
-pub(super) fn server_config(certificate: Certificate, client_auth: ClientAuth) -> Arc<ServerConfig> {
+pub fn server_config(certificate: Certificate, client_auth: ClientAuth) -> Arc<ServerConfig> {
     let (chain, key) = leaf(certificate);
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut roots = RootCertStore::empty();

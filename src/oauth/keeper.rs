@@ -1,0 +1,128 @@
+//! The access token for a session: the one that is kept while it is good, else a new one, asked for once however many
+//! processes need it.
+
+use super::answer::Grant;
+use super::error::OauthError;
+use super::grant::Asker;
+use super::tokens::Tokens;
+use crate::clock::Moment;
+use crate::config::Password;
+use crate::http;
+use crate::spool::{Slip, Spool, SpoolError};
+use crate::submission::Patience;
+use crate::system;
+use std::time::{Duration, Instant};
+
+/// How long another process may take to renew it: longer than any request, [`http::WHOLE`].
+const PATIENCE: Duration = Duration::from_secs(40);
+/// How often to look whether it has.
+const GLANCE: Duration = Duration::from_millis(25);
+
+/// The keeper of one account's tokens.
+pub struct Keeper<'a> {
+    pub spool: &'a Spool,
+    pub asker: Asker<'a>,
+    /// The login name they are for.
+    pub user: &'a str,
+}
+
+impl Keeper<'_> {
+    /// A token to log in with. `refused` is one that a relay has just not taken: then another one, or the same when it
+    /// is too young to have ended.
+    ///
+    /// # Errors
+    /// There is none, and whether time mends that.
+    pub fn access(&self, refused: Option<&Password>, patience: &mut Patience) -> Result<Password, OauthError> {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let slip = self.slip()?.ok_or_else(|| self.no_login())?;
+            let tokens = self.read(&slip)?;
+            let now = Moment::now();
+            let is_refused = refused.is_some_and(|refused| refused.expose() == tokens.access.expose());
+            if tokens.is_good(now) && (!is_refused || tokens.is_young(now)) {
+                return Ok(tokens.access);
+            }
+            let trouble = |error| SpoolError::io("locking tokens", &self.spool.path())(error);
+            if slip.lock().map_err(trouble)? {
+                // Who has waited for the lock finds what the other one got.
+                if slip.is_current().map_err(trouble)? {
+                    return self.renew(tokens, patience);
+                }
+            } else if Instant::now() >= end || !patience.pause(GLANCE) {
+                return Err(OauthError::Busy);
+            }
+        }
+    }
+
+    /// Keeps what a login gave.
+    pub fn keep(&self, grant: Grant) -> Result<Tokens, OauthError> {
+        let tokens = Tokens::new(grant, self.asker.settings, self.user, Moment::now());
+        self.write(&tokens)?;
+        Ok(tokens)
+    }
+
+    /// What is kept, as it is, good or not.
+    ///
+    /// # Errors
+    /// Nothing is, or it is for another client, user or server.
+    pub fn look(&self) -> Result<Tokens, OauthError> {
+        let slip = self.slip()?.ok_or_else(|| self.no_login())?;
+        let tokens = self.read(&slip)?;
+        match &tokens.ended {
+            Some(words) => Err(self.ended(words.clone())),
+            None => Ok(tokens),
+        }
+    }
+
+    /// Asks for a new token, with the lock in hand.
+    fn renew(&self, tokens: Tokens, patience: &mut Patience) -> Result<Password, OauthError> {
+        if let Some(words) = &tokens.ended {
+            return Err(self.ended(words.clone()));
+        }
+        let Some(refresh) = &tokens.refresh else {
+            return Err(OauthError::NoRefresh(self.asker.account.to_owned()));
+        };
+        match patience.bounded(http::WHOLE, http::STEP, |patience| self.asker.refresh(refresh, patience)) {
+            Ok(grant) => {
+                let tokens = tokens.renewed(grant, Moment::now());
+                // On a full disk the token in hand still lets this mail go; the next process asks again.
+                let _ = self.write(&tokens);
+                Ok(tokens.access)
+            }
+            Err(OauthError::Ended { words, .. }) => {
+                // A login that has ended never comes back: nothing more is asked of the server. What cannot be noted is
+                // only asked again.
+                let _ = self.write(&tokens.ended_by(words.clone()));
+                Err(self.ended(words))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn slip(&self) -> Result<Option<Slip>, OauthError> {
+        system::hide_memory();
+        Ok(self.spool.tokens(self.asker.account)?)
+    }
+
+    fn read(&self, slip: &Slip) -> Result<Tokens, OauthError> {
+        let content = slip.content().map_err(SpoolError::io("reading tokens", &self.spool.path()))?;
+        let tokens = Tokens::read(&content).ok_or_else(|| self.no_login())?;
+        match tokens.differs(self.asker.settings, self.user) {
+            Some(what) => Err(OauthError::Other { account: self.asker.account.to_owned(), what }),
+            None => Ok(tokens),
+        }
+    }
+
+    fn write(&self, tokens: &Tokens) -> Result<(), OauthError> {
+        Ok(self.spool.keep_tokens(self.asker.account, &tokens.write())?)
+    }
+
+    fn no_login(&self) -> OauthError {
+        OauthError::NoLogin(self.asker.account.to_owned())
+    }
+
+    fn ended(&self, words: String) -> OauthError {
+        let server = self.asker.settings.token.authority();
+        OauthError::Ended { account: self.asker.account.to_owned(), server, words }
+    }
+}
