@@ -21,6 +21,7 @@
 //! exit        ->
 //! clock       ->
 //! system      ->
+//! sandbox     ->
 //! diagnostic  -> exit
 //! process     -> exit clock system
 //! mail        -> exit diagnostic clock
@@ -52,6 +53,7 @@ pub mod mail;
 pub mod process;
 pub mod queue;
 pub mod route;
+pub mod sandbox;
 pub mod server;
 pub mod spool;
 pub mod submission;

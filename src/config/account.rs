@@ -1,7 +1,9 @@
 //! One `[accounts.NAME]`: how to reach a relay, as whom, and which senders it takes.
 
 use super::client_certificate::ClientCertificate;
-use super::password::Secret;
+use super::password::{Password, Secret, SecretError};
+use super::program::Leave;
+use super::steward;
 use super::store::Store;
 use crate::mail::address::Mailbox;
 use std::path::PathBuf;
@@ -36,6 +38,16 @@ pub struct Account {
 }
 
 impl Account {
+    /// Fetches the password or token now, from wherever it is; `None` when the account has none. As
+    /// [`Secret::fetch_or_leave`] for somebody who may have to leave.
+    pub fn password(&self, leave: Option<Leave>) -> Option<Result<Password, SecretError>> {
+        let secret = self.secret.as_ref()?;
+        Some(match steward::line().filter(|_| secret.runs_program()) {
+            Some(line) => line.ask(&self.name, leave),
+            None => secret.fetch_or_leave(leave),
+        })
+    }
+
     /// The name to log in with; empty where the certificate alone says it, `None` is no AUTH.
     pub fn login(&self) -> Option<&str> {
         self.user.as_deref().or_else(|| self.auth.is_external().then_some(""))

@@ -24,6 +24,7 @@ pub mod provenance;
 mod reader;
 mod secret_keys;
 mod serve;
+pub mod steward;
 mod store;
 pub mod url;
 
@@ -71,7 +72,20 @@ pub struct Config {
     pub log_file: Option<PathBuf>,
     /// What queue runs write for Prometheus.
     pub metrics_file: Option<PathBuf>,
+    pub sandbox: Sandbox,
     pub serve: Serve,
+}
+
+/// Whether a process shuts itself in before it hears strangers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sandbox {
+    On,
+    Off,
+}
+
+impl Sandbox {
+    /// As the configuration writes it.
+    const WORDS: &[(&str, Sandbox)] = &[("on", Sandbox::On), ("off", Sandbox::Off)];
 }
 
 /// What to do with bare names and this host's names.

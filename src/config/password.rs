@@ -112,10 +112,15 @@ impl Secret {
 
     /// When the file that the secret is in last changed; 0 for other sources. For [`super::Account::digest`].
     pub(super) fn stamp(&self) -> i128 {
+        self.file().map_or(0, file::stamp)
+    }
+
+    /// The file that it is read from when it is fetched.
+    pub fn file(&self) -> Option<&Path> {
         match self {
-            Secret::File(path) | Secret::Credential(path) | Secret::Netrc { file: path, .. } => file::stamp(path),
-            Secret::AppPassword(source) => source.stamp(),
-            Secret::Literal(_) | Secret::Command(_) | Secret::TokenCommand(_) | Secret::Git(_) => 0,
+            Secret::File(path) | Secret::Credential(path) | Secret::Netrc { file: path, .. } => Some(path),
+            Secret::AppPassword(source) => source.file(),
+            Secret::Literal(_) | Secret::Command(_) | Secret::TokenCommand(_) | Secret::Git(_) => None,
         }
     }
 

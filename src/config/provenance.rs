@@ -3,7 +3,7 @@
 
 use super::account::{Account, Auth, RewriteFrom, Tls, Trust};
 use super::presets::{self, Preset};
-use super::{Config, Delivery, LocalRecipients, Store, file};
+use super::{Config, Delivery, LocalRecipients, Sandbox, Store, file};
 use std::fmt;
 use std::path::PathBuf;
 use toml::de::{DeTable, DeValue};
@@ -51,6 +51,7 @@ pub fn general(config: &Config) -> Vec<Setting> {
     vec![
         setting("domain", config.domain.clone(), &["domain"]),
         setting("local-recipients", words(LOCAL, config.local_recipients), &["local-recipients"]),
+        setting("sandbox", words(Sandbox::WORDS, config.sandbox), &["sandbox"]),
         setting("queue.delivery", words(DELIVERY, config.queue.delivery), &["queue", "delivery"]),
         setting("spool.directory", config.spool.display().to_string(), &["spool", "directory"]),
     ]

@@ -107,17 +107,17 @@ impl Opening<'_> {
     }
 
     fn secret(&self, watch: &mut Watch) -> Result<Zeroizing<Vec<u8>>, Setback> {
-        let Some(source) = &self.account.secret else {
-            let hint = "set password-command, password-file or another source of the password";
-            return Err(self.held(Stage::Secret, "the account has a user but no password".into(), Some(hint.into())));
-        };
         let moment = watch.patience.moment();
         let mut act = || {
             watch.patience.part(Instant::now());
             if watch.patience.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         let leave = moment.map(|at| Leave { at, act: &mut act });
-        let password = source.fetch_or_leave(leave).map_err(|error| match watch.patience.is_over() {
+        let Some(fetched) = self.account.password(leave) else {
+            let hint = "set password-command, password-file or another source of the password";
+            return Err(self.held(Stage::Secret, "the account has a user but no password".into(), Some(hint.into())));
+        };
+        let password = fetched.map_err(|error| match watch.patience.is_over() {
             // The caller could not be let go, and the program had no time.
             true => self.broke(Stage::Secret, &Fault::TimedOut),
             false => self.held(Stage::Secret, error.to_string(), error.hint.clone()),

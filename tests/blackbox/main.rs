@@ -34,3 +34,4 @@ mod support;
 mod support_tests;
 mod tls;
 mod trust;
+mod walls;

@@ -109,8 +109,7 @@ fn refused_sender(from: &str, failure: &Failure) -> Check {
 
 /// Whether the password can be had at all, when it cannot be tried.
 fn password(account: &Account) -> Option<Check> {
-    let source = account.secret.as_ref()?;
-    Some(match source.fetch() {
+    Some(match account.password(None)? {
         Ok(_) => Check::good(Group::Login, "", "not tried, for no connection is good; the password can be had"),
         Err(error) => {
             let check = Check::bad(Group::Login, "", error.cause.clone(), error.exit());
