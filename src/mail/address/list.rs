@@ -225,6 +225,14 @@ mod tests {
         Ok(find(text)?.into_iter().map(|found| found.addressee.to_string()).collect())
     }
 
+    #[test]
+    fn between_brackets_stands_an_address_alone() {
+        for text in ["<b@x,>", "<,b@x>", "<b,c@x>", "<b@x;>", "<b@x:>", "<b:c@x>"] {
+            let error = find(text.as_bytes()).unwrap_err();
+            assert_eq!(error.reason, "not an address between < and >", "{text}");
+        }
+    }
+
     /// Values and who is meant by them, as Postfix reads them where Postfix, Sendmail and Exim differ.
     #[test]
     fn everybody_who_is_meant_is_found() {
