@@ -21,6 +21,7 @@
 //! exit        ->
 //! clock       ->
 //! system      ->
+//! sandbox     ->
 //! diagnostic  -> exit
 //! process     -> exit clock system
 //! mail        -> exit diagnostic clock
@@ -31,6 +32,7 @@
 //! spool       -> exit diagnostic clock mail system
 //! queue       -> exit diagnostic clock mail spool log
 //! submission  -> exit diagnostic clock mail config system
+//! http        -> exit diagnostic config submission
 //! delivery    -> clock mail config
 //! server      -> exit diagnostic clock mail spool
 //! commands    -> *
@@ -45,11 +47,13 @@ pub mod config;
 pub mod delivery;
 pub mod diagnostic;
 pub mod exit;
+pub mod http;
 pub mod log;
 pub mod mail;
 pub mod process;
 pub mod queue;
 pub mod route;
+pub mod sandbox;
 pub mod server;
 pub mod spool;
 pub mod submission;

@@ -145,6 +145,11 @@ impl Log {
         }
     }
 
+    /// The file that lines go to, made if it is missing: for who can open files later, but make none.
+    pub fn ready_file(&self) -> Option<&Path> {
+        self.file.as_deref().inspect(|path| append(path, b""))
+    }
+
     /// Writes one event.
     pub fn event(&self, event: &Event) {
         self.counts.0[event.happening as usize].fetch_add(1, Ordering::Relaxed);

@@ -181,6 +181,7 @@ pub(crate) mod samples {
             spool: PathBuf::from("/spool"),
             log_file: None,
             metrics_file: None,
+            sandbox: crate::config::Sandbox::Off,
             serve: Serve::default(),
         }
     }

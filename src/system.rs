@@ -3,6 +3,7 @@
 
 use nix::libc;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal};
+use nix::unistd::Pid;
 use std::io::PipeReader;
 use std::os::fd::{AsFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
@@ -35,7 +36,8 @@ pub fn runs_with_foreign_privileges() -> bool {
 
 /// Closes every descriptor from `first` up, so that nothing a caller leaked is held open or written to.
 pub fn close_from(first: u32) {
-    // SAFETY: nothing of ours is open yet when this is called, at the very start of `Process::from_world`.
+    // SAFETY: nothing of ours is open yet when this is called, at the very start of `Process::from_world`; or we are a
+    // child that uses none of what it has inherited and ends with `leave`, which drops nothing.
     unsafe {
         libc::syscall(libc::SYS_close_range, first, u32::MAX, 0);
     }
@@ -72,11 +74,12 @@ pub fn tame_signals() {
     }
 }
 
-/// Lets SIGINT, SIGTERM, SIGHUP and SIGQUIT pass without effect: from the commit on, the message is ours to finish.
+/// Lets SIGINT, SIGTERM, SIGHUP and SIGQUIT pass without effect: from the commit on, the message is ours to finish. Nor
+/// does SIGUSR1 end a child of whoever watches for it.
 pub fn ignore_endings() {
     // SAFETY: SIG_IGN installs no handler of ours.
     unsafe {
-        for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT] {
+        for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT, libc::SIGUSR1] {
             libc::signal(signal, libc::SIG_IGN);
         }
     }
@@ -133,13 +136,18 @@ pub enum Side {
 
 /// Splits the process. The child shares every open file, so also the locks on them; it has only the calling thread.
 pub fn fork() -> std::io::Result<Side> {
+    Ok(if fork_child()?.is_some() { Side::Parent } else { Side::Child })
+}
+
+/// The same, and the parent knows its child; `None` is the child.
+pub fn fork_child() -> std::io::Result<Option<Pid>> {
     // SAFETY: a child has only the calling thread, so no other may hold a lock that it needs. We start two besides:
     // the committing one, which has given its answer by then and holds nothing, and the one that waits for DNS, whose
     // answer the child asks for again; the C library takes care of its own locks at fork.
     match unsafe { libc::fork() } {
         -1 => Err(std::io::Error::last_os_error()),
-        0 => Ok(Side::Child),
-        _ => Ok(Side::Parent),
+        0 => Ok(None),
+        child => Ok(Some(Pid::from_raw(child))),
     }
 }
 

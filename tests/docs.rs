@@ -84,10 +84,7 @@ fn sendmail_explains_every_environment_variable() {
 fn mailchute_explains_every_command() {
     let page = page("mailchute.1");
     let explained = items(&page, ".It Cm ").into_iter().map(|(line, _)| line.to_owned());
-    let table = COMMANDS.iter().map(|command| {
-        let arguments: String = command.arguments.split_whitespace().map(macros).collect();
-        format!(".It Cm {}{arguments}", command.name)
-    });
+    let table = COMMANDS.iter().map(|command| format!(".It Cm {}{}", command.name, macros(command.arguments)));
     same(explained.collect(), table.collect());
 }
 
@@ -101,15 +98,24 @@ fn mailchute_explains_the_options_of_its_commands() {
     same(explained.collect(), table.collect());
 }
 
-/// A word of a synopsis as mdoc has it: `[--json]` is `Op Fl -json`.
-fn macros(word: &str) -> String {
-    let inner = word.trim_matches(['[', ']']);
-    let optional = if inner == word { "" } else { " Op" };
-    match (inner, inner.strip_prefix('-')) {
-        ("|" | "...", _) => format!("{optional} {inner}"),
-        (_, Some(option)) => format!("{optional} Fl {option}"),
-        (_, None) => format!("{optional} Ar {inner}"),
-    }
+/// The arguments of a synopsis as mdoc has them. What is optional is `Op` at the end of the line, which that macro takes
+/// whole, else it stands between `Oo` and `Oc`.
+fn macros(arguments: &str) -> String {
+    let words: Vec<&str> = arguments.split_whitespace().collect();
+    let word = |(place, word): (usize, &&str)| {
+        let inner = word.trim_matches(['[', ']']);
+        let (opens, closes) = (word.starts_with('['), word.ends_with(']'));
+        let (before, behind) = match (opens, closes) {
+            (true, true) if place + 1 == words.len() => (" Op", ""),
+            _ => (if opens { " Oo" } else { "" }, if closes { " Oc" } else { "" }),
+        };
+        match (inner, inner.strip_prefix('-')) {
+            ("|" | "...", _) => format!("{before} {inner}{behind}"),
+            (_, Some(option)) => format!("{before} Fl {option}{behind}"),
+            (_, None) => format!("{before} Ar {inner}{behind}"),
+        }
+    };
+    words.iter().enumerate().map(word).collect()
 }
 
 #[test]

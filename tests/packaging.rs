@@ -55,11 +55,30 @@ fn the_exposure_of_every_system_service_is_below_2() {
 #[test]
 fn the_acceptor_has_no_way_to_the_password_or_the_network() {
     let text = fs::read_to_string("packaging/systemd/system/mailchute.service").unwrap();
-    for line in ["PrivateNetwork=yes", "RestrictAddressFamilies=AF_UNIX", "InaccessiblePaths=-/run/credentials"] {
+    for line in [
+        "PrivateNetwork=yes",
+        "RestrictAddressFamilies=AF_UNIX",
+        "InaccessiblePaths=-/run/credentials",
+        "InaccessiblePaths=-/etc/mailchute/secrets",
+    ] {
         assert!(text.lines().any(|there| there == line), "{line}");
     }
     assert!(!text.contains("LoadCredential"));
     assert!(!text.lines().any(|line| line.starts_with("PrivateUsers=")), "the kernel would not name its callers");
+}
+
+/// Else it would run without its own walls, and say nothing.
+#[test]
+fn no_unit_keeps_the_program_from_shutting_itself_in() {
+    for unit in units("system").iter().filter(|unit| unit.extension().is_some_and(|end| end == "service")) {
+        let text = fs::read_to_string(unit).unwrap();
+        let filters = text.lines().filter_map(|line| line.strip_prefix("SystemCallFilter="));
+        let allowed: Vec<&str> =
+            filters.filter(|filter| !filter.starts_with('~')).flat_map(str::split_whitespace).collect();
+        for call in ["landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self"] {
+            assert!(allowed.is_empty() || allowed.contains(&call), "{}: {call}", unit.display());
+        }
+    }
 }
 
 #[test]

@@ -60,7 +60,7 @@ relay = Sink("127.0.0.1", ("pem", "key"), login=("machine", "hunter2-canary"))
 open("ready", "w").close()
 for mail in relay.take(2, 60):
     print(mail.reverse_path, mail.recipients, mail.values("Subject"), flush=True)
-open("done", "w").close()
+open("both", "w").close()
 time.sleep(3600)
 ' >arrived &
 relay=$!
@@ -85,7 +85,7 @@ grep -E '^(NSpid|Uid|CapEff|NoNewPrivs)' "/proc/${first%% *}/status"
 send() { printf 'Subject: %s\n\nhello\n' "$1" | setpriv --no-new-privs env -i "$(command -v chroot)" --userspec=33:33 --groups= web /usr/sbin/sendmail -i bob@example.test; }
 send 'from a user that the image does not know'
 send 'and once more'
-while [ ! -e done ]; do sleep 0.1; done
+while [ ! -e both ]; do sleep 0.1; done
 cat log arrived
 if [ "$(wc -l <arrived)" != 2 ]; then
     setpriv --no-new-privs env -i "$(command -v chroot)" web /usr/sbin/sendmail -bp

@@ -16,6 +16,9 @@ class Mailchute < Formula
     system "cargo", "install", *std_cargo_args
     (libexec/"bin").install_symlink bin/"mailchute" => "sendmail"
     (libexec/"bin").install_symlink bin/"mailchute" => "mailq"
+    bash_completion.install "packaging/completions/mailchute.bash" => "mailchute"
+    zsh_completion.install "packaging/completions/_mailchute"
+    fish_completion.install "packaging/completions/mailchute.fish"
     man1.install "man/mailchute.1"
     man5.install "man/mailchute.toml.5"
     man7.install "man/mailchute-security.7"

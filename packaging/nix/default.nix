@@ -36,6 +36,7 @@ rustPlatform.buildRustPackage {
       ln -s mailchute $out/bin/$name
     done
     installManPage man/*.[1-8]
+    installShellCompletion packaging/completions/{mailchute.bash,_mailchute,mailchute.fish}
     install -Dm644 packaging/systemd/system/mailchute{.socket,.service,-send.service} -t $out/lib/systemd/system
     install -Dm644 packaging/systemd/user/* -t $out/lib/systemd/user
     install -Dm755 packaging/network/90-mailchute -t $out/lib/NetworkManager/dispatcher.d

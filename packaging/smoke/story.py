@@ -112,13 +112,26 @@ class Story:
         self.holds("the package is upgraded", self.type("dpkg --install /root/mailchute.deb && systemctl is-active mailchute.socket mailchute-send.service"))
         self.machine.write("/etc/hosts", "127.0.0.1 localhost\n127.0.0.9 sink.test\n")
         hook = "/usr/lib/NetworkManager/dispatcher.d/90-mailchute eth0 up"
+        # The sender has just been started anew: it hears from when its bell is hung.
+        wait_until(lambda: self.machine.quietly("ss --unix --all --no-header | grep -q /var/spool/mailchute/bell").returncode == 0, 5)
         self.arrives("what waited arrives when the network is up", self.type(hook), "bob@example.test", "patient")
+
+    def set_up(self):
+        """What an administrator does who knows nothing of credentials."""
+        self.machine.write("/etc/mailchute/config.toml", "# a file of the administrator's\n")
+        self.machine.quietly("cat /etc/ca.pem >>/etc/ssl/certs/ca-certificates.crt")
+        line = "mailchute setup machine@example.test --account relay --host sink.test --port 465 --user machine --password-stdin --root admin@example.test"
+        self.holds("setup as root writes for the spooler", self.type(line, stdin=PASSWORD.encode()), "its password is the spooler's alone")
+        self.holds("whoever sends can read the configuration and not the password", self.type("cat /etc/mailchute/config.toml && ! cat /etc/mailchute/secrets/relay", "www-data"), "# a file", "Permission denied")
+        if self.booted:
+            outcome = self.type("systemctl restart mailchute.service mailchute-send.service && echo hello | mail -s 'set up' root")
+            self.arrives("and mail arrives with it", outcome, "admin@example.test", "set up")
+            cage = "nsenter --mount --target $(systemctl show --value -p MainPID mailchute.service)"
+            self.holds("which the half that takes mail cannot see", self.type(f"ls -A /etc/mailchute/secrets && test -z \"$({cage} ls -A /etc/mailchute/secrets)\""), "relay")
 
     def init_script(self):
         if self.booted:
             self.type("systemctl stop mailchute.socket mailchute.service mailchute-send.service")
-        self.machine.write("/etc/mailchute/config.toml", CONFIG.format(secret='password-file = "relay.secret"'))
-        self.machine.write("/etc/mailchute/relay.secret", PASSWORD + "\n", 0o600, int(self.machine.quietly("id -u mailchute").stdout))
         script = "/usr/share/doc/mailchute/examples/init.d"
         self.holds("the init script starts the spooler", self.type(f"{script} start"))
         wait_until(lambda: (self.machine / "/run/mailchute/submit.sock").exists())
@@ -149,7 +162,7 @@ class Story:
         self.holds("with an empty spool nothing at all stays", self.type("! ls -d /var/spool/mailchute && ! getent passwd mailchute && ! getent group mailchute"))
 
     # What the test itself has put there.
-    made = {"/etc/hosts", "/etc/credstore.encrypted", "/srv", "/srv/page.php", "/root", "/var/spool/cron/crontabs", "/etc/ld.so.cache"}
+    made = {"/etc/ssl/certs/ca-certificates.crt", "/etc/hosts", "/etc/credstore.encrypted", "/srv", "/srv/page.php", "/root", "/var/spool/cron/crontabs", "/etc/ld.so.cache"}
 
 
 def main():
@@ -162,6 +175,7 @@ def main():
         story.units()
         story.callers()
         story.without_network()
+    story.set_up()
     story.init_script()
     story.pages()
     story.leave()

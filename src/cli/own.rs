@@ -153,7 +153,7 @@ pub struct Command {
     /// What stands behind them, as help and man page show it.
     pub arguments: &'static str,
     /// The options it knows besides the global ones: without dashes, one that takes an argument ends in `=`; and a line
-    /// of help for each where `arguments` says `[options]`.
+    /// of help for each.
     pub options: &'static [(&'static str, &'static str)],
     /// One line for help.
     pub help: &'static str,
@@ -170,7 +170,7 @@ pub const COMMANDS: &[Command] = &[
         make: |given| given.one().map(|id| Own::Queue(QueueCommand::Show(id))) },
     Command { name: "queue metrics", arguments: "", options: &[], help: "write the numbers that Prometheus reads",
         make: |given| given.nothing().map(|()| Own::Queue(QueueCommand::Metrics)) },
-    Command { name: "queue flush", arguments: "[--due]", options: &[("due", "")],
+    Command { name: "queue flush", arguments: "[--due]", options: DUE,
         help: "try everything now, as sendmail -q does; or what is due",
         make: |given| given.waiting().map(|waiting| Own::Queue(QueueCommand::Flush(waiting))) },
     Command { name: "queue retry", arguments: "id ...", options: &[], help: "try these entries now",
@@ -179,7 +179,7 @@ pub const COMMANDS: &[Command] = &[
         make: |given| given.some().map(|ids| Own::Queue(QueueCommand::Hold(ids))) },
     Command { name: "queue release", arguments: "id ...", options: &[], help: "end a hold",
         make: |given| given.some().map(|ids| Own::Queue(QueueCommand::Release(ids))) },
-    Command { name: "queue remove", arguments: "id ... | --all | --older-than age", options: &[("all", ""), ("older-than=", "")],
+    Command { name: "queue remove", arguments: "id ... | --all | --older-than age", options: REMOVE,
         help: "remove entries without sending them; an age is 5d, 12h, 30m",
         make: |given| given.removal().map(|removal| Own::Queue(QueueCommand::Remove(removal))) },
     Command { name: "queue dead list", arguments: "[--json]", options: JSON, help: "list what was given up",
@@ -199,12 +199,15 @@ pub const COMMANDS: &[Command] = &[
         make: |given| given.health().map(Own::Health) },
     Command { name: "providers", arguments: "[name]", options: &[], help: "list the providers known, or show one",
         make: |given| given.at_most_one().map(Own::Providers) },
-    Command { name: "serve", arguments: "[--accept | --send]", options: &[("accept", ""), ("send", "")],
+    Command { name: "serve", arguments: "[--accept | --send]", options: SERVE,
         help: "take mail of local users and send it; or do one of the two",
         make: |given| given.role().map(Own::Serve) },
 ];
 
-const JSON: &[(&str, &str)] = &[("json", "")];
+const JSON: &[(&str, &str)] = &[("json", "for programs")];
+const DUE: &[(&str, &str)] = &[("due", "only what the schedule would try by now")];
+const REMOVE: &[(&str, &str)] = &[("all", "everything that waits"), ("older-than=", "what is older than this")];
+const SERVE: &[(&str, &str)] = &[("accept", "only take mail"), ("send", "only send it")];
 
 const HEALTH: &[(&str, &str)] = &[
     ("warn-age=", "warn when a message waits for so long; 1h"),
@@ -235,7 +238,7 @@ const IMPORT: &[(&str, &str)] = &[
 ];
 
 /// The programs whose configuration can be read, as they are named.
-const FOREIGN: [(&str, Foreign); 6] = [
+pub const FOREIGN: [(&str, Foreign); 6] = [
     ("msmtp", Foreign::Msmtp),
     ("ssmtp", Foreign::Ssmtp),
     ("nullmailer", Foreign::Nullmailer),

@@ -1,6 +1,7 @@
 //! One story for each thing a command line can ask. Only here do the rooms meet.
 
 mod bury;
+mod confinement;
 mod context;
 mod courier;
 mod deposit;

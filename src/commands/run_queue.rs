@@ -2,7 +2,7 @@
 
 use super::context::Context;
 use super::courier::Courier;
-use super::{Failed, detach, handover, monitor};
+use super::{Failed, confinement, detach, handover, monitor};
 use crate::cli::{self, Global};
 use crate::exit::Exit;
 use crate::process::{self, Process};
@@ -91,6 +91,7 @@ pub fn run_until(
     occasion: Occasion,
     stop: &AtomicBool,
 ) -> Result<Tally, Failed> {
+    confinement::before_relays(context);
     let courier = Courier::new(context);
     let watch: &(dyn Fn(&Tally) + Sync) = if std::io::stderr().is_terminal() { &bar } else { &|_| {} };
     let run = Run {

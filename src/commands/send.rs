@@ -6,7 +6,7 @@ use super::courier::{Courier, Parcel};
 use super::deposit::{self, Committing};
 use super::letter::{self, Asked, Letter};
 use super::offer::{Offer, Offered};
-use super::{Failed, bury, detach, handover, monitor, run_queue, verdict};
+use super::{Failed, bury, confinement, detach, handover, monitor, run_queue, verdict};
 use crate::cli::{Delivering, DeliveryMode, ErrorMode};
 use crate::clock::Moment;
 use crate::config::{Config, Delivery};
@@ -63,7 +63,11 @@ pub fn send(process: &Process, request: Delivering) -> Result<Exit, Failed> {
     let parcel = Parcel::from_content(&letter.ticket, content, filled.shape);
     let delivery = mode(&request, &context.config);
     let committing = match delivery {
-        DeliveryMode::Foreground => filled.keeper.commit(filled.shape),
+        DeliveryMode::Foreground => {
+            // Here, because committing is another thread's work, which must not stay outside.
+            confinement::before_relays(&context);
+            filled.keeper.commit(filled.shape)
+        }
         DeliveryMode::Background | DeliveryMode::Queue => filled.keeper.commit_now(filled.shape),
     };
     let caller = Waiting::new(if request.errors == ErrorMode::MailOnly { Caller::Gone } else { Caller::Waits });
@@ -91,6 +95,7 @@ fn attempt(
     committing: &Committing,
     caller: &Waiting,
 ) -> Result<Exit, Failed> {
+    confinement::before_relays(context);
     let courier = Courier::new(context);
     let offer = Offer { context, courier: &courier, spool };
     let mut patience = patience(&context.config, &parcel, committing, caller);

@@ -1,6 +1,9 @@
 //! One `[accounts.NAME]`: how to reach a relay, as whom, and which senders it takes.
 
-use super::password::Secret;
+use super::client_certificate::ClientCertificate;
+use super::password::{Password, Secret, SecretError};
+use super::program::Leave;
+use super::steward;
 use super::store::Store;
 use crate::mail::address::Mailbox;
 use std::path::PathBuf;
@@ -20,6 +23,8 @@ pub struct Account {
     pub secret: Option<Secret>,
     pub auth: Auth,
     pub trust: Trust,
+    /// What this host shows to a relay that wants to see a certificate of it.
+    pub certificate: Option<ClientCertificate>,
     /// The name to say in EHLO; `None` is the host's own.
     pub ehlo_name: Option<String>,
     pub from: Option<Mailbox>,
@@ -33,6 +38,21 @@ pub struct Account {
 }
 
 impl Account {
+    /// Fetches the password or token now, from wherever it is; `None` when the account has none. As
+    /// [`Secret::fetch_or_leave`] for somebody who may have to leave.
+    pub fn password(&self, leave: Option<Leave>) -> Option<Result<Password, SecretError>> {
+        let secret = self.secret.as_ref()?;
+        Some(match steward::line().filter(|_| secret.runs_program()) {
+            Some(line) => line.ask(&self.name, leave),
+            None => secret.fetch_or_leave(leave),
+        })
+    }
+
+    /// The name to log in with; empty where the certificate alone says it, `None` is no AUTH.
+    pub fn login(&self) -> Option<&str> {
+        self.user.as_deref().or_else(|| self.auth.is_external().then_some(""))
+    }
+
     /// Whether the relay takes this address as sender: `from`, or one of the identities.
     pub fn may_send_as(&self, sender: &Mailbox) -> bool {
         self.claim(sender).is_some()
@@ -94,6 +114,13 @@ pub enum Auth {
     Auto,
     /// This one or none, upper case.
     Mechanism(String),
+}
+
+impl Auth {
+    /// Whether the client certificate is what logs in.
+    pub fn is_external(&self) -> bool {
+        matches!(self, Auth::Mechanism(name) if name == "EXTERNAL")
+    }
 }
 
 /// What makes a relay's certificate good.
@@ -159,6 +186,7 @@ impl Account {
             secret: None,
             auth: Auth::Auto,
             trust: Trust::System,
+            certificate: None,
             ehlo_name: None,
             from: None,
             identities: Vec::new(),

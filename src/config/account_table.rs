@@ -1,12 +1,13 @@
 //! `[accounts.NAME]` of a file made into an [`Account`]: the preset filled in, the usual mistakes named.
 
 use super::account::{Account, Limits, RewriteFrom};
+use super::client_certificate::ClientCertificate;
 use super::connection_keys::{self, is_host_name};
 use super::document::{Origin, Surroundings};
 use super::error::ConfigError;
 use super::presets::{self, PasswordKind, Preset, UserForm};
 use super::reader::{Section, Text};
-use super::{file, secret_keys, store};
+use super::{client_certificate, file, secret_keys, store};
 use crate::mail::address::Mailbox;
 
 /// Reads one account.
@@ -24,8 +25,10 @@ pub(super) fn read(section: &Section, origin: Origin, around: &Surroundings) -> 
     let host = host.or_else(|| preset.as_ref()?.host.clone()).unwrap_or_default();
     let login = secret_keys::Login { host: &host, user: user.as_deref().unwrap_or_default() };
     let secret = secret_keys::read(section, origin, around, preset.as_ref(), &login)?;
-    check_login(section, preset.as_ref(), user.as_deref(), secret.is_some())?;
     let auth = secret_keys::auth(section, preset.as_ref(), secret.as_ref())?;
+    if !auth.is_external() {
+        check_login(section, preset.as_ref(), user.as_deref(), secret.is_some())?;
+    }
     let mut account = Account {
         name,
         endpoints: match store {
@@ -36,6 +39,7 @@ pub(super) fn read(section: &Section, origin: Origin, around: &Surroundings) -> 
         secret,
         auth,
         trust: connection_keys::trust(section, around)?,
+        certificate: client_certificate::keys(section, origin, around)?,
         ehlo_name: connection_keys::ehlo_name(section)?,
         from,
         identities: identities(section)?,
@@ -167,8 +171,9 @@ fn digest(account: &Account, section: &Section) -> u64 {
         true => file::stamp(section.file_of("password")),
         false => secret.stamp(),
     });
+    let shown = account.certificate.as_ref().map_or(0, ClientCertificate::stamp);
     // FNV-1a: std's hashers may differ from one release to the next.
-    format!("{account:?} {stamp}")
+    format!("{account:?} {stamp} {shown}")
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
@@ -302,6 +307,18 @@ mod tests {
             (
                 "host = \"x.org\"\nuser = \"u\"\npassword = \"p\"\nauth = \"oauthbearer\"",
                 "/c/c.toml:5: \"auth\" in [accounts.a] is OAUTHBEARER, which needs a token-command",
+            ),
+            (
+                "host = \"x.org\"\nauth = \"external\"",
+                "/c/c.toml:3: \"auth\" in [accounts.a] is EXTERNAL, which needs a tls-cert-file",
+            ),
+            (
+                "host = \"x.org\"\nuser = \"u\"\npassword = \"p\"\ntls-cert-file = \"c\"\nauth = \"external\"",
+                "/c/c.toml:6: \"auth\" in [accounts.a] is EXTERNAL, which takes no password: the certificate logs in",
+            ),
+            (
+                "host = \"x.org\"\ntls-key-file = \"k\"",
+                "/c/c.toml:3: \"tls-key-file\" in [accounts.a] has no tls-cert-file beside it",
             ),
             (
                 "host = \"x.org\"\nuser = \"u\"\npassword-command = \"gpg -d x | head -1\"",

@@ -55,7 +55,7 @@ fn checked_host(section: &Section, host: Text) -> Result<String, ConfigError> {
 }
 
 /// Whether it has the form of a host name; one in U-labels has not.
-pub(super) fn is_host_name(name: &str) -> bool {
+pub fn is_host_name(name: &str) -> bool {
     let label = |label: &str| {
         (1..=63).contains(&label.len())
             && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))

@@ -3,7 +3,7 @@
 use super::error::ConfigError;
 use super::keys;
 use super::reader::{Section, Source};
-use super::{Config, Delivery, LocalRecipients, QueuePolicy, Serve, account_table, serve};
+use super::{Config, Delivery, LocalRecipients, QueuePolicy, Sandbox, Serve, account_table, serve};
 use crate::mail::address::{Addressee, Mailbox, parse_list};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -72,6 +72,7 @@ impl Config {
             spool: around.spool.clone(),
             log_file: None,
             metrics_file: None,
+            sandbox: Sandbox::On,
             serve: Serve::default(),
         }
     }
@@ -120,6 +121,12 @@ pub(super) fn read(source: Source, origin: Origin, around: &Surroundings) -> Res
         config.log_file = Some(path);
     }
     config.metrics_file = path(&top, "metrics-file", origin, around)?;
+    if let Some(way) = top.word("sandbox", Sandbox::WORDS)? {
+        if origin == Origin::Named {
+            return Err(origin.refusal(&top, "sandbox"));
+        }
+        config.sandbox = way;
+    }
     if let Some(section) = top.free_section("aliases")? {
         config.aliases = read_aliases(&section)?;
     }

@@ -3,12 +3,13 @@
 
 use super::document::{self, Origin};
 use super::error::ConfigError;
+use super::keeper::Keeper;
 use super::reader::Source;
 use super::{Config, file, surroundings};
 use crate::process::Process;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown, fchown};
 use std::path::{Path, PathBuf};
 use toml_edit::{Array, DocumentMut, Item, Table, Value};
 use zeroize::Zeroizing;
@@ -18,6 +19,9 @@ pub struct Editor {
     path: PathBuf,
     document: DocumentMut,
 }
+
+/// Where the spooler's passwords are, beside the configuration: a folder of root's that only the spooler can enter.
+const SECRETS: &str = "secrets";
 
 /// One key of an account and what it becomes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -179,33 +183,72 @@ impl Editor {
         document::read(Source { file: &self.path, text: &text, over: &beside }, origin, &surroundings(process))
     }
 
-    /// Writes the file, closed to all others, durably: a reader sees the old one or the new one.
+    /// Writes the file, durably: a reader sees the old one or the new one. It is closed to all others; for a spooler,
+    /// each password of it moves to a file of the spooler's first.
     ///
     /// # Errors
-    /// The folder or the file cannot be written.
-    pub fn write(&self) -> Result<(), ConfigError> {
-        self.put().map_err(|error| ConfigError::of_file(&self.path, format!("not written: {error}")))
-    }
-
-    #[allow(clippy::disallowed_methods, reason = "the configuration's own writer")]
-    fn put(&self) -> io::Result<()> {
+    /// A folder or file cannot be written.
+    pub fn write(&mut self, keeper: Keeper) -> Result<(), ConfigError> {
         // A link to a file that is kept elsewhere stays a link.
         let path = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
         let folder = path.parent().unwrap_or(Path::new("/"));
-        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        let temporary = folder.join(format!(".config.{}", std::process::id()));
-        let written = (|| {
-            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-            file.write_all(self.text().as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&temporary, &path)?;
-            File::open(folder)?.sync_all()
-        })();
-        if written.is_err() {
-            let _ = fs::remove_file(&temporary);
-        }
-        written
+        let written = make_folder(folder).and_then(|()| match keeper {
+            Keeper::Caller => put(&path, self.text().as_bytes(), 0o600, None),
+            Keeper::Spooler { uid, gid } => {
+                let secrets = folder.join(SECRETS);
+                for (name, password) in self.take_passwords() {
+                    make_folder(&secrets)?;
+                    chown(&secrets, None, Some(gid))?;
+                    fs::set_permissions(&secrets, fs::Permissions::from_mode(0o750))?;
+                    put(&secrets.join(name), password.as_bytes(), 0o600, Some((uid, gid)))?;
+                }
+                put(&path, self.text().as_bytes(), 0o644, None)
+            }
+        });
+        written.map_err(|error| ConfigError::of_file(&self.path, format!("not written: {error}")))
     }
+
+    /// Has each account name a file for its password; what those files must hold.
+    fn take_passwords(&mut self) -> Vec<(String, Zeroizing<String>)> {
+        let Some(accounts) = self.document.get_mut("accounts").and_then(Item::as_table_like_mut) else {
+            return Vec::new();
+        };
+        let mut taken = Vec::new();
+        for (name, account) in accounts.iter_mut() {
+            let Some(account) = account.as_table_like_mut() else { continue };
+            if let Some(Item::Value(Value::String(password))) = account.remove("password") {
+                account.insert("password-file", Item::Value(format!("{SECRETS}/{}", name.get()).into()));
+                taken.push((name.get().to_owned(), Zeroizing::new(format!("{}\n", password.value()))));
+            }
+        }
+        taken
+    }
+}
+
+fn make_folder(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// Puts a file in the place of another, whole.
+#[allow(clippy::disallowed_methods, reason = "the configuration's own writer")]
+fn put(path: &Path, text: &[u8], mode: u32, owner: Option<(u32, u32)>) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let temporary = folder.join(format!(".config.{}", std::process::id()));
+    let written = (|| {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+        file.write_all(text)?;
+        if let Some((uid, gid)) = owner {
+            fchown(&file, Some(uid), Some(gid))?;
+        }
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)?;
+        File::open(folder)?.sync_all()
+    })();
+    if written.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    written
 }
 
 impl EntryValue {
@@ -224,7 +267,6 @@ impl EntryValue {
 #[allow(clippy::disallowed_methods, reason = "tests make their own files")]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
 
     fn edited(text: &str, change: impl FnOnce(&mut Editor)) -> String {
         let folder = tempfile::tempdir().unwrap();
@@ -235,7 +277,7 @@ mod tests {
         }
         let mut editor = Editor::open(&path).unwrap();
         change(&mut editor);
-        editor.write().unwrap();
+        editor.write(Keeper::Caller).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
         fs::read_to_string(&path).unwrap()
@@ -290,7 +332,7 @@ mod tests {
         std::os::unix::fs::symlink(&real, &link).unwrap();
         let mut editor = Editor::open(&link).unwrap();
         gmail(&mut editor);
-        editor.write().unwrap();
+        editor.write(Keeper::Caller).unwrap();
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert!(fs::read_to_string(&real).unwrap().contains("gmail"));
     }

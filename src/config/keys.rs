@@ -8,6 +8,7 @@ pub(super) const TOP: &[&str] = &[
     "local-recipients",
     "log-file",
     "metrics-file",
+    "sandbox",
     "accounts",
     "aliases",
     "queue",
@@ -24,6 +25,8 @@ pub(super) const ACCOUNT: &[&str] = &[
     "tls",
     "tls-ca-file",
     "tls-fingerprint",
+    "tls-cert-file",
+    "tls-key-file",
     "allow-plaintext",
     "user",
     "password",
@@ -59,8 +62,20 @@ pub(super) const RETRY: &[&str] = &["first", "max"];
 pub(super) const SPOOL: &[&str] = &["directory"];
 
 /// `[serve]`.
-pub(super) const SERVE: &[&str] =
-    &["socket", "listen", "allow", "deny", "senders", "trusted", "rate", "size", "recipients", "queued", "connections"];
+pub(super) const SERVE: &[&str] = &[
+    "socket",
+    "listen",
+    "allow",
+    "deny",
+    "senders",
+    "trusted",
+    "rate",
+    "size",
+    "recipients",
+    "queued",
+    "connections",
+    "idle-exit",
+];
 
 /// All sections with their keys, in the order of the manual. `[aliases]` has none of its own: its keys are names.
 pub const KEYS: &[(&str, &[&str])] = &[

@@ -4,6 +4,7 @@
 pub mod account;
 mod account_table;
 pub mod aliases;
+mod client_certificate;
 mod connection_keys;
 mod document;
 mod duration;
@@ -11,6 +12,7 @@ pub mod editor;
 mod error;
 mod file;
 mod fragments;
+pub mod keeper;
 mod keys;
 mod netrc;
 pub mod password;
@@ -22,15 +24,20 @@ pub mod provenance;
 mod reader;
 mod secret_keys;
 mod serve;
+pub mod steward;
 mod store;
+pub mod url;
 
 pub use account::{Account, Auth, Claim, Endpoint, Limits, RewriteFrom, Tls, Trust};
+pub use client_certificate::ClientCertificate;
+pub use connection_keys::is_host_name;
 pub use error::{ConfigError, nearest};
 pub use keys::KEYS;
 pub use password::{Password, Secret, SecretError};
 pub use program::{Leave, Program};
 pub use serve::{Principal, Quota, Senders, Serve, is_socket};
 pub use store::Store;
+pub use url::Url;
 
 use crate::mail::address::Addressee;
 use crate::process::Process;
@@ -65,7 +72,20 @@ pub struct Config {
     pub log_file: Option<PathBuf>,
     /// What queue runs write for Prometheus.
     pub metrics_file: Option<PathBuf>,
+    pub sandbox: Sandbox,
     pub serve: Serve,
+}
+
+/// Whether a process shuts itself in before it hears strangers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sandbox {
+    On,
+    Off,
+}
+
+impl Sandbox {
+    /// As the configuration writes it.
+    const WORDS: &[(&str, Sandbox)] = &[("on", Sandbox::On), ("off", Sandbox::Off)];
 }
 
 /// What to do with bare names and this host's names.

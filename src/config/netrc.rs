@@ -1,8 +1,7 @@
 //! A login's password in a netrc file: `machine HOST login NAME password SECRET`, as ftp(1), curl(1) and msmtp read it.
 
 use super::file;
-use super::password::{Password, SecretError};
-use nix::unistd::Uid;
+use super::password::{Password, SecretError, check_private};
 use std::path::Path;
 
 /// Looks up the password of a user at a host; the file is the caller's or root's, closed to all others.
@@ -10,13 +9,7 @@ pub(super) fn look_up(path: &Path, host: &str, user: &str) -> Result<Password, S
     let shown = path.display();
     let at = |problem: &str| SecretError::new(format!("netrc {shown}: {problem}"));
     let mut file = file::open(path).map_err(|error| at(&error.to_string()))?;
-    if !file.is_owned_by(Uid::current().as_raw()) {
-        return Err(at("belongs to another user").with_hint(format!("chown $(id -un) {shown}")));
-    }
-    if file.grants(0o077) {
-        let problem = format!("open to others (mode {:04o})", file.mode());
-        return Err(at(&problem).with_hint(format!("chmod 600 {shown}")));
-    }
+    check_private("netrc", path, &file)?;
     let text = file.text().map_err(|error| at(&error.to_string()))?;
     find(&text, host, user).map(|password| Password::new(password.as_bytes().to_vec())).ok_or_else(|| {
         at(&format!("no password for {user} at {host}"))

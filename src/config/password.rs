@@ -112,10 +112,15 @@ impl Secret {
 
     /// When the file that the secret is in last changed; 0 for other sources. For [`super::Account::digest`].
     pub(super) fn stamp(&self) -> i128 {
+        self.file().map_or(0, file::stamp)
+    }
+
+    /// The file that it is read from when it is fetched.
+    pub fn file(&self) -> Option<&Path> {
         match self {
-            Secret::File(path) | Secret::Credential(path) | Secret::Netrc { file: path, .. } => file::stamp(path),
-            Secret::AppPassword(source) => source.stamp(),
-            Secret::Literal(_) | Secret::Command(_) | Secret::TokenCommand(_) | Secret::Git(_) => 0,
+            Secret::File(path) | Secret::Credential(path) | Secret::Netrc { file: path, .. } => Some(path),
+            Secret::AppPassword(source) => source.file(),
+            Secret::Literal(_) | Secret::Command(_) | Secret::TokenCommand(_) | Secret::Git(_) => None,
         }
     }
 
@@ -164,18 +169,21 @@ impl fmt::Display for Secret {
 
 /// A file of the caller's or root's, closed to all others.
 fn from_private_file(path: &Path) -> Result<Password, SecretError> {
-    from_file("password-file", path, |file| {
-        let shown = path.display();
-        if !file.is_owned_by(Uid::current().as_raw()) {
-            return Err(SecretError::new(format!("password-file {shown}: belongs to another user"))
-                .with_hint(format!("chown $(id -un) {shown}")));
-        }
-        if file.grants(0o077) {
-            return Err(SecretError::new(format!("password-file {shown}: open to others (mode {:04o})", file.mode()))
-                .with_hint(format!("chmod 600 {shown}")));
-        }
-        Ok(())
-    })
+    from_file("password-file", path, |file| check_private("password-file", path, file))
+}
+
+/// Whether an open file is the caller's or root's, and closed to all others.
+pub(super) fn check_private(kind: &str, path: &Path, file: &file::Opened) -> Result<(), SecretError> {
+    let shown = path.display();
+    if !file.is_owned_by(Uid::current().as_raw()) {
+        return Err(SecretError::new(format!("{kind} {shown}: belongs to another user"))
+            .with_hint(format!("chown $(id -un) {shown}")));
+    }
+    if file.grants(0o077) {
+        return Err(SecretError::new(format!("{kind} {shown}: open to others (mode {:04o})", file.mode()))
+            .with_hint(format!("chmod 600 {shown}")));
+    }
+    Ok(())
 }
 
 fn from_file(

@@ -3,7 +3,7 @@
 
 use super::account::{Account, Auth, RewriteFrom, Tls, Trust};
 use super::presets::{self, Preset};
-use super::{Config, Delivery, LocalRecipients, Store, file};
+use super::{Config, Delivery, LocalRecipients, Sandbox, Store, file};
 use std::fmt;
 use std::path::PathBuf;
 use toml::de::{DeTable, DeValue};
@@ -51,6 +51,7 @@ pub fn general(config: &Config) -> Vec<Setting> {
     vec![
         setting("domain", config.domain.clone(), &["domain"]),
         setting("local-recipients", words(LOCAL, config.local_recipients), &["local-recipients"]),
+        setting("sandbox", words(Sandbox::WORDS, config.sandbox), &["sandbox"]),
         setting("queue.delivery", words(DELIVERY, config.queue.delivery), &["queue", "delivery"]),
         setting("spool.directory", config.spool.display().to_string(), &["spool", "directory"]),
     ]
@@ -118,6 +119,19 @@ fn rows(account: &Account) -> Vec<Row> {
         row(&["host"], |preset| preset.host.is_some(), account.endpoints.first().map(|end| end.host.clone())),
         row(&["ports", "port", "tls"], |preset| !preset.ports.is_empty(), Some(ports)),
         row(&["tls-ca-file", "tls-fingerprint"], |_| false, Some(trust)),
+        row(
+            &["tls-cert-file"],
+            |_| false,
+            account.certificate.as_ref().map(|shown| shown.certificate.display().to_string()),
+        ),
+        Row {
+            follows: Some("tls-cert-file"),
+            ..row(
+                &["tls-key-file"],
+                |_| false,
+                account.certificate.as_ref().map(|shown| shown.key.display().to_string()),
+            )
+        },
         row(&["user"], |_| true, account.user.clone()),
         row(
             &[

@@ -19,7 +19,7 @@ pub(super) struct Login<'a> {
     pub user: &'a str,
 }
 
-/// The mechanisms that exist, and whether they carry a token.
+/// The mechanisms that exist, and what they carry.
 const MECHANISMS: [(&str, Carries); 10] = [
     ("PLAIN", Carries::Password),
     ("LOGIN", Carries::Password),
@@ -28,7 +28,7 @@ const MECHANISMS: [(&str, Carries); 10] = [
     ("SCRAM-SHA-1-PLUS", Carries::Password),
     ("SCRAM-SHA-256", Carries::Password),
     ("SCRAM-SHA-256-PLUS", Carries::Password),
-    ("EXTERNAL", Carries::Password),
+    ("EXTERNAL", Carries::Nothing),
     ("XOAUTH2", Carries::Token),
     ("OAUTHBEARER", Carries::Token),
 ];
@@ -37,6 +37,8 @@ const MECHANISMS: [(&str, Carries); 10] = [
 enum Carries {
     Password,
     Token,
+    /// The client certificate says it all.
+    Nothing,
 }
 
 /// Reads the one that is there.
@@ -104,6 +106,12 @@ pub(super) fn auth(section: &Section, preset: Option<&Preset>, secret: Option<&S
             .with_hint("auth = \"xoauth2\" or \"oauthbearer\", or leave it out")),
         (Carries::Token, Some(false)) => {
             Err(section.error("auth", text.at, format_args!("is {word}, which needs a token-command")))
+        }
+        (Carries::Nothing, Some(_)) => {
+            Err(section.error("auth", text.at, "is EXTERNAL, which takes no password: the certificate logs in"))
+        }
+        (Carries::Nothing, None) if !section.has("tls-cert-file") => {
+            Err(section.error("auth", text.at, "is EXTERNAL, which needs a tls-cert-file"))
         }
         _ => Ok(Auth::Mechanism(word)),
     }

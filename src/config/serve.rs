@@ -5,6 +5,7 @@ use super::error::ConfigError;
 use super::reader::Section;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The spooler's socket when nobody says otherwise; clients look for it there.
 const SOCKET: &str = "/run/mailchute/submit.sock";
@@ -23,6 +24,8 @@ pub struct Serve {
     /// Whom `senders` does not bind.
     pub trusted: Vec<Principal>,
     pub quota: Quota,
+    /// After how long without a caller an acceptor ends that systemd starts again for the next one.
+    pub idle_exit: Duration,
 }
 
 /// A user, or all members of a group.
@@ -67,6 +70,7 @@ impl Default for Serve {
             senders: Senders::Any,
             trusted: Vec::new(),
             quota: Quota { rate: 120, size: 50 << 20, recipients: 1000, queued: 1000, connections: 20 },
+            idle_exit: Duration::from_secs(60),
         }
     }
 }
@@ -95,6 +99,7 @@ pub(super) fn read(section: &Section, origin: Origin, around: &Surroundings) -> 
         senders: section.word("senders", &[("any", Senders::Any), ("own", Senders::Own)])?.unwrap_or(usual.senders),
         trusted: principals(section, "trusted")?,
         quota,
+        idle_exit: section.duration("idle-exit")?.unwrap_or(usual.idle_exit),
     })
 }
 
@@ -148,7 +153,7 @@ mod tests {
     fn every_key_is_read() {
         let text = "socket = \"s\"\nlisten = \"[::1]:25\"\nallow = [\"@mail\", \"www-data\"]\ndeny = \"games\"\n\
                     senders = \"own\"\ntrusted = [\"0\"]\nrate = 1\nsize = 2\nrecipients = 3\nqueued = 4\n\
-                    connections = 5\n";
+                    connections = 5\nidle-exit = \"6s\"\n";
         let user = |name: &str| Principal::User(name.into());
         assert_eq!(
             parsed(text, Origin::Usual),
@@ -160,6 +165,7 @@ mod tests {
                 senders: Senders::Own,
                 trusted: vec![user("0")],
                 quota: Quota { rate: 1, size: 2, recipients: 3, queued: 4, connections: 5 },
+                idle_exit: Duration::from_secs(6),
             })
         );
         assert_eq!(parsed("", Origin::Named), Ok(Serve::default()));

@@ -331,4 +331,61 @@ mod tests {
         let refuse = &mut |_: &[u8]| Err(io::ErrorKind::BrokenPipe.into());
         assert_eq!(wire(b"a\r\n", 9).data(refuse).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
     }
+
+    /// Says these errors first, and has more than belongs to the message.
+    struct Faulty(std::sync::Mutex<Vec<io::ErrorKind>>);
+
+    impl Source for Faulty {
+        fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+            match self.0.lock().unwrap().pop() {
+                Some(kind) => Err(kind.into()),
+                None => Slow(b"text\r\n.\r\nnot ours\r\n".to_vec(), 6).read_at(buffer, offset),
+            }
+        }
+    }
+
+    #[test]
+    fn an_interrupted_read_is_no_error_and_any_other_is() {
+        use io::ErrorKind::{Interrupted, Other};
+        for (kinds, whole) in
+            [(vec![Interrupted, Interrupted], true), (vec![Other], false), (vec![Other, Interrupted], false)]
+        {
+            let wire = Wire::new(&header(), Box::new(Faulty(kinds.clone().into())), 6, false);
+            let (bytes, result) = sent(|sink| wire.data(sink));
+            assert_eq!(result.is_ok(), whole, "{kinds:?}");
+            assert_eq!(bytes.ends_with(b"\r\n\r\ntext\r\n.\r\n"), whole, "{kinds:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_canonical_is_named() {
+        for (body, words) in
+            [("a\rb\r\n", "bare CR"), ("a\nb\r\n", "bare LF"), ("a\0b\r\n", "NUL"), ("a", "last line without end")]
+        {
+            let (_, result) = sent(|sink| wire(body.as_bytes(), 100).data(sink));
+            assert_eq!(result.unwrap_err().to_string(), format!("message damaged: {words}"));
+        }
+    }
+
+    #[test]
+    fn what_lies_behind_the_body_is_not_sent() {
+        let wire = Wire::new(&header(), Box::new(Faulty(Vec::new().into())), 9, false);
+        let (bytes, result) = sent(|sink| wire.bdat(sink));
+        result.unwrap();
+        assert_eq!(bytes.len() as u64, wire.size());
+        assert!(bytes.ends_with(b"\r\n\r\ntext\r\n.\r\n"));
+    }
+
+    #[test]
+    fn chunks_are_as_large_as_they_may_be() {
+        let wire = wire(&b"0123456789abcd\r\n".repeat(20_000), 4096);
+        let mut sizes = Vec::new();
+        wire.bdat(&mut |chunk| {
+            sizes.push(chunk.len());
+            Ok(())
+        })
+        .unwrap();
+        let last = sizes.pop().unwrap();
+        assert_eq!((sizes, last), (vec![65_536; 4], wire.size() as usize - 4 * 65_536));
+    }
 }

@@ -40,6 +40,8 @@ pub enum Fault {
     OldTls,
     /// The certificate is not good: why, and what to do.
     Certificate(String, Option<String>),
+    /// The certificate that we show, or should: what is wrong, and what to do.
+    OwnCertificate(String, Option<String>),
     /// The certificate does not hold now, if this host knows what time it is: why, and what to do.
     Dates(String, Option<String>),
     /// No trust anchors to verify with.
@@ -70,7 +72,7 @@ impl Fault {
             Fault::Tls(words) => format!("the TLS connection broke: {words}"),
             Fault::Handshake(words) => format!("no TLS connection: {words}"),
             Fault::OldTls => "the relay offers only TLS versions before 1.2, which are not safe".into(),
-            Fault::Certificate(words, _) | Fault::Dates(words, _) => words.clone(),
+            Fault::Certificate(words, _) | Fault::OwnCertificate(words, _) | Fault::Dates(words, _) => words.clone(),
             Fault::Roots(words) => words.clone(),
             Fault::Unsendable => "a control character in an address or parameter".into(),
             Fault::Message(words) => format!("the message cannot be read: {words}"),
@@ -105,7 +107,7 @@ impl Fault {
                     .into(),
             ),
             Fault::Handshake(_) => Some("something on the way may cut TLS off: try the other port, 465 or 587".into()),
-            Fault::Certificate(_, hint) | Fault::Dates(_, hint) => hint.clone(),
+            Fault::Certificate(_, hint) | Fault::OwnCertificate(_, hint) | Fault::Dates(_, hint) => hint.clone(),
             Fault::Roots(_) => Some("install the package ca-certificates, or name a file with tls-ca-file".into()),
             _ => None,
         }
@@ -120,6 +122,7 @@ impl Fault {
             | Fault::Handshake(_)
             | Fault::OldTls
             | Fault::Certificate(..)
+            | Fault::OwnCertificate(..)
             | Fault::Dates(..)
             | Fault::Roots(_)
             | Fault::Unsendable => true,
@@ -144,6 +147,7 @@ impl Fault {
             self,
             Fault::Injected
                 | Fault::Certificate(..)
+                | Fault::OwnCertificate(..)
                 | Fault::Dates(..)
                 | Fault::Roots(_)
                 | Fault::Unsendable

@@ -107,17 +107,17 @@ impl Opening<'_> {
     }
 
     fn secret(&self, watch: &mut Watch) -> Result<Zeroizing<Vec<u8>>, Setback> {
-        let Some(source) = &self.account.secret else {
-            let hint = "set password-command, password-file or another source of the password";
-            return Err(self.held(Stage::Secret, "the account has a user but no password".into(), Some(hint.into())));
-        };
         let moment = watch.patience.moment();
         let mut act = || {
             watch.patience.part(Instant::now());
             if watch.patience.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         let leave = moment.map(|at| Leave { at, act: &mut act });
-        let password = source.fetch_or_leave(leave).map_err(|error| match watch.patience.is_over() {
+        let Some(fetched) = self.account.password(leave) else {
+            let hint = "set password-command, password-file or another source of the password";
+            return Err(self.held(Stage::Secret, "the account has a user but no password".into(), Some(hint.into())));
+        };
+        let password = fetched.map_err(|error| match watch.patience.is_over() {
             // The caller could not be let go, and the program had no time.
             true => self.broke(Stage::Secret, &Fault::TimedOut),
             false => self.held(Stage::Secret, error.to_string(), error.hint.clone()),
@@ -135,12 +135,19 @@ impl Opening<'_> {
         watch: &mut Watch,
     ) -> Result<(), Refused> {
         let broke = |fault: Fault| Refused::Login(Setback { tries_next: false, ..self.broke(Stage::Auth, &fault) });
-        let held = |cause: String| Refused::Login(self.held(Stage::Auth, cause, None));
+        let held = |cause: String| {
+            let hint = "somebody may pose as the relay, or its SCRAM is broken: ask who runs it";
+            let hint = matches!(mechanism, Mechanism::Scram(..)).then(|| hint.to_owned());
+            Refused::Login(self.held(Stage::Auth, cause, hint))
+        };
         let begun = credentials.begin(mechanism, &capabilities.auth);
-        let mut exchange = begun.ok_or_else(|| held("this system has no random numbers".into()))?;
+        let mut exchange = begun
+            .ok_or_else(|| Refused::Login(self.held(Stage::Auth, "this system has no random numbers".into(), None)))?;
         let mut flight = Flight::default();
         let lead = format!("AUTH {} ", mechanism.name());
         match exchange.first(LINE - lead.len() - 2) {
+            // RFC 4954 section 4: how nothing is written.
+            Some(first) if first.is_empty() => flight.command(&format!("{lead}=\r\n")),
             Some(first) => said(&mut flight, &lead, &first, dialogue),
             None => flight.command(&format!("{}\r\n", lead.trim_end())),
         }

@@ -5,8 +5,10 @@
 //! session      the one door for callers: open, submit, quit
 //!    | opening     one endpoint: connect, TLS, EHLO, AUTH
 //!    | connect     name to addresses, addresses raced, errors told apart
-//!    | tls         roots, verification (flaw has what is wrong with a certificate, certificate reads the names)
+//!    | tls         roots, verification (flaw has what is wrong with a certificate, certificate reads the names;
+//!    |             client_certificate is what we show ourselves)
 //!    | login       AUTH; sasl has the mechanisms (scram, md5)
+//! line         a connection to a server that is no relay, for the room http
 //! probe        one address looked at, and a sender tried: for those who diagnose
 //! transaction  submit: outcomes per recipient
 //!    | offer       MAIL and RCPT as this relay takes them
@@ -24,12 +26,14 @@
 mod capabilities;
 mod certificate;
 pub mod classify;
+mod client_certificate;
 mod command;
 mod connect;
 mod dialogue;
 mod fault;
 mod flaw;
 mod handover;
+mod line;
 mod login;
 mod md5;
 mod offer;
@@ -50,6 +54,8 @@ mod scripted;
 
 pub use capabilities::Capabilities;
 pub use certificate::Facts;
+pub use fault::Fault;
+pub use line::Line;
 pub use patience::{Foreground, Parting, Patience};
 pub use probe::{Knock, Probe, Symptom};
 pub use series::Series;

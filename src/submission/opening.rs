@@ -57,7 +57,7 @@ impl Opening<'_> {
             self.upgrade(&mut dialogue, &capabilities, watch)?;
             capabilities = self.say_hello(&mut dialogue, loopback, watch)?;
         }
-        if let Some(user) = &self.account.user {
+        if let Some(user) = self.account.login() {
             let safe = self.endpoint.tls != Tls::None || (loopback && is_local_name(&self.endpoint.host));
             if let Err(setback) = self.log_in(user, safe, &mut dialogue, &capabilities, watch) {
                 dialogue.stream.send_last(b"QUIT\r\n");
@@ -102,8 +102,9 @@ impl Opening<'_> {
     }
 
     pub(super) fn start_tls(&self, dialogue: &mut Dialogue, watch: &mut Watch) -> Result<(), Setback> {
-        let started = tls::Client::new(&self.endpoint.host, &self.account.trust, self.roots)
-            .and_then(|client| dialogue.stream.start_tls(client, watch));
+        let started =
+            tls::Client::new(&self.endpoint.host, &self.account.trust, self.roots, self.account.certificate.as_ref())
+                .and_then(|client| dialogue.stream.start_tls(client, watch));
         started.map_err(|fault| match fault {
             // Who speaks before TLS has begun at all is no attacker: the port is one that begins in clear.
             Fault::Injected if self.endpoint.tls == Tls::Implicit => self.broke(Stage::Tls, &Fault::NotTls),

@@ -6,10 +6,12 @@ use base64::engine::general_purpose::STANDARD;
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::{digest, hmac, pbkdf2};
 use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
 use zeroize::Zeroizing;
 
-/// More rounds than any server asks for, and less than half a second of work.
-const ROUNDS: u32 = 1_000_000;
+/// What servers ask for at least (RFC 7677 section 4): with fewer, whoever sees the proof tries passwords faster. And more
+/// than any asks for, which is less than half a second of work.
+const ROUNDS: RangeInclusive<u32> = 4096..=1_000_000;
 
 /// The hash of a mechanism.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,8 +105,11 @@ impl Scram {
         let nonce = nonce.ok_or("a challenge with a foreign nonce")?;
         let salt = field("s=").and_then(|salt| STANDARD.decode(salt).ok()).ok_or("a challenge without salt")?;
         let rounds = field("i=").and_then(|rounds| rounds.parse().ok()).ok_or("a challenge without rounds")?;
-        let rounds = NonZeroU32::new(rounds).filter(|rounds| rounds.get() <= ROUNDS);
-        let rounds = rounds.ok_or("a challenge with too many rounds")?;
+        if rounds > *ROUNDS.end() {
+            return Err("a challenge with too many rounds");
+        }
+        let rounds = NonZeroU32::new(rounds).filter(|rounds| ROUNDS.contains(&rounds.get()));
+        let rounds = rounds.ok_or("a challenge with fewer than 4096 rounds, which guard a password badly")?;
 
         let mut bound = self.header().as_bytes().to_vec();
         if let Binding::Exporter(material) = &self.binding {
@@ -208,6 +213,7 @@ mod tests {
             "r=nonceX,s=*,i=4096",
             "r=nonceX,s=QSXCR+Q6sek8bf92,i=4294967295",
             "r=nonceX,s=QSXCR+Q6sek8bf92,i=0",
+            "r=nonceX,s=QSXCR+Q6sek8bf92,i=4095",
             "r=nonceX",
             "",
         ] {
@@ -219,7 +225,7 @@ mod tests {
     fn the_binding_is_part_of_what_is_proved() {
         let mut scram = Scram::with_nonce(Hash::Sha256, "a,b=c", b"p", Binding::Exporter([7; 32]), "nonce".into());
         assert_eq!(scram.first(), "p=tls-exporter,,n=a=2Cb=3Dc,r=nonce");
-        let last = scram.respond(b"r=nonceX,s=QSXCR+Q6sek8bf92,i=1").unwrap();
+        let last = scram.respond(b"r=nonceX,s=QSXCR+Q6sek8bf92,i=4096").unwrap();
         let bound = [b"p=tls-exporter,,".as_slice(), &[7; 32]].concat();
         assert!(last.starts_with(&format!("c={},r=nonceX,p=", STANDARD.encode(bound))));
     }

@@ -210,6 +210,7 @@ pub fn account(identity: &Identity, endpoints: &[(&Relay, Tls)]) -> Account {
     Account {
         endpoints: endpoints.iter().map(endpoint).collect(),
         trust: Trust::File(identity.authority.path().to_owned()),
+        certificate: None,
         ehlo_name: Some("client.example".into()),
         limits: Limits { connections: 1, ..Limits::default() },
         ..Account::sample()

@@ -93,6 +93,10 @@ impl Session {
 
     /// Sends the first flight. A break shows in what is heard of its messages.
     pub fn launch(&mut self, series: &mut Series, patience: &mut Patience, observer: &mut dyn Observer) {
+        // Nobody would hear of what is found wrong.
+        if series.members.is_empty() {
+            return;
+        }
         let mut watch = Watch { patience, observer };
         self.transactions += series.members.len();
         let mut flight = std::mem::take(&mut series.flight);
@@ -151,6 +155,9 @@ impl Session {
             Some(wire) => self.send_held(&wire, said.accepted.is_empty(), series, watch)?,
             None => self.hear(Stage::Data, watch)?,
         };
+        if (300..400).contains(&reply.code) {
+            return Err(End::Broke(Stage::Data, Fault::Unexpected(reply)));
+        }
         self.unclean = said.accepted.is_empty() || reply.code >= 400;
         if said.accepted.is_empty() { Ok(()) } else { self.settle_accepted(&said.accepted, reply, ledger) }
     }

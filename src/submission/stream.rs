@@ -13,6 +13,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::AsFd;
 use std::time::Instant;
+use zeroize::Zeroize;
 
 /// Octets taken in without being asked for while we write; beyond it the peer is no SMTP server.
 const UNREAD: usize = 256 * 1024;
@@ -148,6 +149,12 @@ impl Stream {
         self.inbox.drain(..count);
     }
 
+    /// Moves what has come in, and leaves no copy of it.
+    pub fn drain_into(&mut self, octets: &mut Vec<u8>) {
+        octets.extend_from_slice(&self.inbox);
+        self.inbox.zeroize();
+    }
+
     /// Whether nothing has come in that was not asked for. Does not wait. The peer's end of the connection is no
     /// octet: it shows at the next read.
     pub fn is_quiet(&mut self) -> Result<bool, Fault> {
@@ -194,9 +201,15 @@ impl Stream {
             Ok(0) => self.ended = true,
             Ok(_) => {}
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
-            Err(error) => return Err(broken(&error)),
+            Err(error) => return Err(self.unreadable(&error)),
         }
         Ok(())
+    }
+
+    fn unreadable(&self, error: &io::Error) -> Fault {
+        let of_tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        let told = self.tls.as_ref().zip(of_tls).map(|(client, error)| client.later_fault(error));
+        told.unwrap_or_else(|| broken(error))
     }
 }
 

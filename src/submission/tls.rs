@@ -1,8 +1,9 @@
 //! Who a relay must prove to be: trust anchors and pins. There is one verifier and no way round it.
 
+use super::client_certificate;
 use super::fault::Fault;
 use super::flaw;
-use crate::config::Trust;
+use crate::config::{ClientCertificate, Trust};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD as STANDARD;
 use ring::digest::{SHA256, digest};
@@ -48,11 +49,14 @@ pub struct Client {
     pub connection: ClientConnection,
     verifier: Arc<Verifier>,
     name: ServerName<'static>,
+    /// Whether there is a certificate to show to a server that asks for it.
+    shows: bool,
 }
 
 impl Client {
-    /// A connection that will accept only a certificate that is good by `trust` for `host`. Reads no file yet.
-    pub fn new(host: &str, trust: &Trust, roots: &Roots) -> Result<Client, Fault> {
+    /// A connection that will accept only a certificate that is good by `trust` for `host`. Of files only those of
+    /// `shown` are read yet.
+    pub fn new(host: &str, trust: &Trust, roots: &Roots, shown: Option<&ClientCertificate>) -> Result<Client, Fault> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         let name = ServerName::try_from(bare.trim_end_matches('.').to_owned())
@@ -67,17 +71,24 @@ impl Client {
             chains: OnceLock::new(),
             refused: Mutex::new(None),
         });
-        let mut config = ClientConfig::builder_with_provider(provider)
+        let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| Fault::Handshake(error.to_string()))?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::clone(&verifier) as Arc<dyn ServerCertVerifier>)
-            .with_no_client_auth();
+            .with_custom_certificate_verifier(Arc::clone(&verifier) as Arc<dyn ServerCertVerifier>);
+        let mut config = match shown {
+            None => builder.with_no_client_auth(),
+            Some(shown) => {
+                let (chain, key) = client_certificate::load(shown)?;
+                let made = builder.with_client_auth_cert(chain, key);
+                made.map_err(|error| client_certificate::refused(shown, &error))?
+            }
+        };
         config.resumption = Resumption::disabled();
         let mut connection = ClientConnection::new(Arc::new(config), name.clone())
             .map_err(|error| Fault::Handshake(error.to_string()))?;
         connection.set_buffer_limit(None);
-        Ok(Client { connection, verifier, name })
+        Ok(Client { connection, verifier, name, shows: shown.is_some() })
     }
 
     /// Reads the trust anchors: when the first handshake message is out, so that the server's answer hides the work.
@@ -98,9 +109,20 @@ impl Client {
             Error::InvalidMessage(_) if self.connection.is_handshaking() => Fault::NotTls,
             Error::AlertReceived(AlertDescription::ProtocolVersion)
             | Error::PeerIncompatible(PeerIncompatible::ServerDoesNotSupportTls12Or13) => Fault::OldTls,
-            Error::AlertReceived(alert) => Fault::Handshake(format!("the relay sent the alert {alert:?}")),
+            Error::AlertReceived(alert) => client_certificate::complaint(*alert, self.shows)
+                .unwrap_or_else(|| Fault::Handshake(format!("the relay sent the alert {alert:?}"))),
             error => Fault::Handshake(error.to_string()),
         }
+    }
+
+    /// An error behind the handshake in words. In TLS 1.3 that is where a server says what it thinks of our
+    /// certificate (RFC 8446 section 4.4.2.4).
+    pub fn later_fault(&self, error: &Error) -> Fault {
+        match error {
+            Error::AlertReceived(alert) => client_certificate::complaint(*alert, self.shows),
+            _ => None,
+        }
+        .unwrap_or_else(|| Fault::Tls(error.to_string()))
     }
 }
 
@@ -228,7 +250,7 @@ mod tests {
     fn a_file_without_certificates_is_named() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let path = file.path().to_owned();
-        let client = Client::new("mail.x.org", &Trust::File(path.clone()), &Roots::default()).unwrap();
+        let client = Client::new("mail.x.org", &Trust::File(path.clone()), &Roots::default(), None).unwrap();
         assert_eq!(client.prepare(), Err(Fault::Roots(format!("{}: no certificate in it", path.display()))));
     }
 
@@ -245,7 +267,7 @@ mod tests {
 
     #[test]
     fn a_name_that_no_certificate_can_have_is_refused_before_connecting() {
-        assert!(matches!(Client::new("mail x", &Trust::System, &Roots::default()), Err(Fault::Certificate(..))));
+        assert!(matches!(Client::new("mail x", &Trust::System, &Roots::default(), None), Err(Fault::Certificate(..))));
     }
 
     #[test]
@@ -290,7 +312,7 @@ mod tests {
                 None => SanType::DnsName(name.try_into().unwrap()),
             }];
             let leaf = params.signed_by(&KeyPair::generate().unwrap(), &authority).unwrap();
-            let client = Client::new(host, &Trust::File(file.path().to_owned()), &Roots::default()).unwrap();
+            let client = Client::new(host, &Trust::File(file.path().to_owned()), &Roots::default(), None).unwrap();
             let judged = client.verifier.judge(leaf.der(), &[], &client.name, UnixTime::now());
             assert_eq!(judged.is_ok(), good, "{host} {name}: {judged:?}");
         }

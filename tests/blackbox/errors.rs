@@ -1,9 +1,13 @@
 //! The error catalogue: every message a person can meet, whole, in `catalogue.txt` beside this file. A changed wording
 //! shows there as a change; `UPDATE_CATALOGUE=1 cargo test --test blackbox catalogue` writes it anew.
 
+use crate::support::relay::certificates;
+use crate::support::run::Started;
 use crate::support::*;
 use std::fmt::Write;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 
 /// One entry: a title, its world, and the command line.
 struct Case {
@@ -13,12 +17,14 @@ struct Case {
     name: &'static str,
     arguments: Vec<&'static str>,
     input: &'static str,
+    /// The machine's spooler and its world, when it has one.
+    spooler: Option<(Sandbox, Started)>,
 }
 
 fn case(title: &'static str, script: Script, arguments: &[&'static str]) -> Case {
     let relay = Relay::start(script);
     let sandbox = Sandbox::for_relay(&relay);
-    Case { title, relay, sandbox, name: "sendmail", arguments: arguments.to_vec(), input: MESSAGE }
+    Case { title, relay, sandbox, name: "sendmail", arguments: arguments.to_vec(), input: MESSAGE, spooler: None }
 }
 
 impl Case {
@@ -113,7 +119,6 @@ fn configuration() -> Vec<Case> {
         case("a key nobody knows").world(|world| world.account("pasword-file = \"x\"")),
         case("a value of the wrong type").world(|world| world.replace("tls = \"starttls\"", "tls = 587")),
         case("a password that others can read").world(|world| {
-            use std::os::unix::fs::PermissionsExt;
             fs::set_permissions(world.config(), fs::Permissions::from_mode(0o644)).unwrap();
             world
         }),
@@ -129,11 +134,21 @@ fn configuration() -> Vec<Case> {
 }
 
 fn connection() -> Vec<Case> {
+    let scram = |cheat| login().mechanisms("SCRAM-SHA-256 PLAIN").cheating(cheat);
     let case = |title, script| case(title, script, TO_BOB);
     vec![
         case("a refused login", login().when("login", [say("535 5.7.8 authentication failed")])),
         case("a login without its mechanism", login().mechanisms("DIGEST-MD5 GSSAPI")),
         case("too many logins", login().when("login", [say("454 4.7.0 too many login attempts")])),
+        case("a relay that does not know the password", scram(Cheat::WrongProof)),
+        case("a relay that proves nothing", scram(Cheat::NoProof)),
+        case("a relay that wants to see a certificate", login().client_auth(ClientAuth::Required)),
+        case("a key that others can read", login().client_auth(ClientAuth::Required)).world(|world| {
+            let (certificate, key) = certificates::client(true);
+            fs::write(world.path("client.pem"), certificate + &key).unwrap();
+            fs::set_permissions(world.path("client.pem"), fs::Permissions::from_mode(0o644)).unwrap();
+            world.account("tls-cert-file = \"client.pem\"")
+        }),
         case("a certificate of somebody's own", login().certificate(Certificate::SelfSigned)),
         case("a certificate for another host", login().certificate(Certificate::OtherHost)),
         case("a certificate that has expired", login().certificate(Certificate::Expired)),
@@ -161,6 +176,37 @@ fn refusals() -> Vec<Case> {
             let text = fs::read_to_string(world.config()).unwrap().replace("/spool\"", "/file/spool\"");
             world.config_text(&text)
         }),
+    ]
+}
+
+/// A caller without an account, and a spooler with one.
+fn spooler(title: &'static str, serve: &str, arguments: &[&'static str]) -> Case {
+    let user = Sandbox::empty();
+    let socket = format!("[serve]\nsocket = \"{}\"\n", user.path("submit.sock").display());
+    let user = user.tables(&socket);
+    let case = case(title, Script::plain(), arguments);
+    let system = Sandbox::for_relay(&case.relay).tables(&format!("{socket}{serve}\n"));
+    let started = system.mailchute(["serve"]).start();
+    eventually("the spooler listens", || UnixStream::connect(user.path("submit.sock")).is_ok());
+    Case { sandbox: user, spooler: Some((system, started)), ..case }
+}
+
+fn spoolers() -> Vec<Case> {
+    let away = spooler("a spooler that has gone", "", TO_BOB);
+    let (system, mut started) = away.spooler.unwrap();
+    started.child.kill().unwrap();
+    let denied = format!("deny = \"{}\"", nix::unistd::geteuid());
+    vec![
+        Case { spooler: Some((system, started)), ..away },
+        spooler("a spooler that does not serve you", &denied, TO_BOB),
+        spooler("a message that is too large for the spooler", "size = 100", TO_BOB),
+        spooler(
+            "too many recipients for the spooler",
+            "recipients = 1",
+            &["-i", "bob@example.org", "carol@example.org"],
+        ),
+        spooler("an account that the spooler does not know", "", &["-a", "work", "-i", "bob@example.org"]),
+        spooler("a part of the spooler's queue", "", &["-qRbob"]),
     ]
 }
 
@@ -198,7 +244,7 @@ fn monitoring() -> Vec<Case> {
 #[test]
 fn every_message_is_in_the_catalogue() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/blackbox/catalogue.txt");
-    let cases = [usage(), configuration(), connection(), refusals(), keeping(), monitoring()];
+    let cases = [usage(), configuration(), connection(), refusals(), spoolers(), keeping(), monitoring()];
     let entries: Vec<String> = cases.into_iter().flatten().map(Case::entry).collect();
     let catalogue = entries.join("\n");
     for line in catalogue.lines() {

@@ -7,6 +7,7 @@
     reason = "a test ends where something cannot go on, and makes its own files"
 )]
 
+mod client_certificate;
 mod delivery;
 mod doctor;
 mod envelope;
@@ -23,6 +24,7 @@ mod options;
 mod outcomes;
 mod queueing;
 mod reading;
+mod sasl;
 mod secrets;
 mod security;
 mod serve;
@@ -32,3 +34,4 @@ mod support;
 mod support_tests;
 mod tls;
 mod trust;
+mod walls;

@@ -4,7 +4,7 @@ use crate::support::*;
 use nix::pty::openpty;
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
@@ -120,6 +120,30 @@ fn from_nothing_to_a_delivered_test_mail_in_under_ten_lines() {
 }
 
 #[test]
+fn the_readme_shows_what_is_shown() {
+    let readme = fs::read_to_string("README.md").unwrap();
+    let screen = readme.split("```text\n$ mailchute setup\n").nth(1).unwrap().split("```").next().unwrap();
+    let relay = Relay::start(Script::implicit().login("someone@gmail.com", "abcdefghijklmnop"));
+    let sandbox = Sandbox::empty();
+    let port = relay.port().to_string();
+    // Gmail as the preset knows it, but for the network.
+    let terminal = Terminal::start(&sandbox, &["setup", "--provider", "gmail", "--host", "localhost", "--port", &port]);
+    let (status, shown) = terminal
+        .answer("Address to send from: ", "someone@gmail.com")
+        .answer("App password (not shown): ", "abcd efgh ijkl mnop")
+        .answer("Mail for root goes to [someone@gmail.com]: ", "")
+        .answer("[Y/n]: ", "")
+        .end();
+    assert_eq!(status, 0, "{shown}");
+    let shown = shown
+        .replace(&format!("localhost[127.0.0.1]:{port}"), "smtp.gmail.com[142.250.1.108]:587")
+        .replace(sandbox.path("home").to_str().unwrap(), "/home/someone")
+        .replace("250 2.0.0 ok, message 1", "250 2.0.0 OK")
+        .replace(": \n", ":\n");
+    assert_eq!(shown, screen);
+}
+
+#[test]
 fn a_refused_password_may_be_typed_again_and_nothing_is_written_before_it_is_right() {
     let relay = relay();
     let sandbox = Sandbox::empty();
@@ -210,6 +234,43 @@ fn what_is_missing_in_a_script_is_named_with_its_option() {
     let said = sandbox.mailchute(["setup", "me@gmail.com", "--password-stdin"]).input("hunter2").fails(65);
     assert!(said.contains("16 small letters"), "{said}");
     assert!(!sandbox.config().exists());
+}
+
+#[test]
+fn on_a_machine_with_a_spooler_root_writes_for_the_spooler() {
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let relay = relay();
+    let sandbox = Sandbox::empty();
+    let (file, spool) = (sandbox.config(), sandbox.path("their-spool"));
+    fs::create_dir(&spool).unwrap();
+    std::os::unix::fs::chown(&spool, Some(12_345), Some(12_346)).unwrap();
+    let own = format!(
+        "# ours\n[spool]\ndirectory = \"{}\"\n\n[accounts.old]\nhost = \"h\"\nuser = \"u\"\npassword = \"o\"\nfrom = \"u@x.test\"\n",
+        spool.display()
+    );
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(&file, own).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    let port = format!("--port={}", relay.port());
+    let arguments = ["setup", USER, "--host=localhost", &port, "--password-stdin"];
+    let run = sandbox.mailchute(arguments).env("SSL_CERT_FILE", sandbox.path("ca.pem")).input(format!("{PASSWORD}\n"));
+    assert!(run.prints().contains("its password is the spooler's alone: systemctl restart"));
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(text.starts_with("# ours\n") && !text.contains("password ="), "{text}");
+    let facts = |path: &std::path::Path| {
+        let found = fs::metadata(path).unwrap();
+        (found.uid(), found.gid(), found.permissions().mode() & 0o7777)
+    };
+    let secrets = file.parent().unwrap().join("secrets");
+    assert_eq!(facts(&file), (0, 0, 0o644));
+    assert_eq!(facts(&secrets), (0, 12_346, 0o750));
+    for (name, password) in [("old", "o"), ("example", PASSWORD)] {
+        assert!(text.contains(&format!("password-file = \"secrets/{name}\"")), "{text}");
+        assert_eq!(facts(&secrets.join(name)), (12_345, 12_346, 0o600));
+        assert_eq!(fs::read_to_string(secrets.join(name)).unwrap(), format!("{password}\n"));
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 HOST = "lab.example.net"
-ADDRESSES = {"postfix.test": "127.0.0.2", "exim.test": "127.0.0.3", "sink.test": "127.0.0.9", "sink-of-git.test": "127.0.0.13", "sink-of-mailchute.test": "127.0.0.12", "sink-of-postfix.test": "127.0.0.10", "sink-of-sendmail.test": "127.0.0.11"}
+ADDRESSES = {"postfix.test": "127.0.0.2", "exim.test": "127.0.0.3", "cyrus.test": "127.0.0.4", "autoconfig.corp.example.net": "127.0.0.6", "sink.test": "127.0.0.9", "sink-of-git.test": "127.0.0.13", "sink-of-mailchute.test": "127.0.0.12", "sink-of-postfix.test": "127.0.0.10", "sink-of-sendmail.test": "127.0.0.11"}
 
 
 class Report:
@@ -69,7 +69,7 @@ class View:
         program = self / "/usr/sbin/sendmail"
         program.touch()
         subprocess.run(["mount", "--bind", client, program], check=True)
-        for link, to in {"/usr/lib/sendmail": "../sbin/sendmail", "/usr/bin/mailq": "../sbin/sendmail", "/usr/bin/newaliases": "../sbin/sendmail"}.items():
+        for link, to in {"/usr/lib/sendmail": "../sbin/sendmail", "/usr/bin/mailq": "../sbin/sendmail", "/usr/bin/newaliases": "../sbin/sendmail", "/usr/bin/mailchute": "../sbin/sendmail"}.items():
             (self / link).unlink(missing_ok=True)
             (self / link).symlink_to(to)
 
@@ -119,7 +119,7 @@ class Lab:
         new = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30"]
         ca = [*new, "-subj", "/CN=realworld test CA", "-keyout", self.run / "ca.key", "-out", self.run / "ca.pem"]
         subprocess.run(ca, check=True, capture_output=True)
-        for host in ADDRESSES:
+        for host in [*ADDRESSES, "sender.test"]:
             pem, key = self.certificate(host)
             signed = ["-CA", self.run / "ca.pem", "-CAkey", self.run / "ca.key", "-addext", f"subjectAltName=DNS:{host}", "-addext", "basicConstraints=critical,CA:FALSE"]
             subprocess.run([*new, "-subj", f"/CN={host}", *signed, "-keyout", key, "-out", pem], check=True, capture_output=True)

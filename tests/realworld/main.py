@@ -11,9 +11,11 @@ import fleet
 import git_expectations
 import lab as laboratory
 import relays
+import spooler
 
 PARTS = {
     "relays": relays.run,
+    "spooler": spooler.run,
     "fleet": fleet.run,
     "callers": callers.run,
     "compat": compat.run,

@@ -5,6 +5,8 @@ import re
 import time
 from pathlib import Path
 
+import discovery
+import logins
 from lab import ADDRESSES, port_is_open, shown, wait_until
 
 PASSWORD = "correct horse; \"battery\" \\staple"
@@ -29,10 +31,11 @@ BODIES = {
 class Relay:
     """A mail server in its own view: TLS and AUTH on 587 and 465, accounts alice and bob, mailboxes a, b, c @example.test."""
 
-    def __init__(self, lab, root):
-        self.lab, self.name, self.host = lab, root, f"{root}.test"
+    def __init__(self, lab, root, name=None):
+        name = name or root
+        self.lab, self.name, self.host = lab, name, f"{name}.test"
         self.address = ADDRESSES[self.host]
-        self.view = lab.view(root, root)
+        self.view = lab.view(root, name)
         for suffix, source in zip(("pem", "key"), lab.certificate(self.host)):
             self.view.write(f"/etc/relay.{suffix}", source.read_bytes(), 0o600 if suffix == "key" else 0o644)
         self.configure()
@@ -77,7 +80,7 @@ class Postfix(Relay):
     def configure(self):
         self.view.write("/etc/postfix/main.cf", self.fill("postfix-main.cf"))
         self.view.write("/etc/postfix/master.cf", self.fill("postfix-master.cf"))
-        self.view.write("/etc/postfix/mailboxes", "".join(f"{name}@example.test {name}/\n" for name in "abc"))
+        self.view.write("/etc/postfix/mailboxes", "".join(f"{name}@example.test {name}/\n" for name in "abc") + "alice@corp.example.net a/\n")
         self.view.write("/etc/dovecot/dovecot.conf", self.fill("dovecot.conf"))
         self.view.write("/etc/dovecot/users", "".join(f"{user}:{{PLAIN}}{PASSWORD}\n" for user in ("alice@example.test", "bob@example.test")))
         self.view.call(["install", "-d", "-o", "tester", "-g", "tester", "/var/mail/relay"])
@@ -90,6 +93,39 @@ class Postfix(Relay):
     def halt(self):
         self.view.call(["postfix", "stop"])
         self.view.call(["dovecot", "stop"])
+
+
+class Cyrus(Postfix):
+    """Postfix with Cyrus's SASL: by saslauthd, which is shown the password, or by its own database, which proves it."""
+
+    logs = ["/var/log/postfix.log"]
+
+    def __init__(self, lab):
+        super().__init__(lab, "postfix", "cyrus")
+
+    def configure(self):
+        super().configure()
+        self.view.write("/etc/postfix/main.cf", self.fill("postfix-main.cf") + self.fill("cyrus-main.cf"))
+        self.view.call(["saslpasswd2", "-c", "-p", "-u", "example.test", "alice"], PASSWORD.encode())
+        self.view.call(["chown", "postfix", "/etc/sasldb2"])
+        self.check_by("saslauthd")
+
+    def check_by(self, method):
+        """Takes effect with the next connection: each smtpd reads it when it starts."""
+        ways = {"saslauthd": "pwcheck_method: saslauthd\nmech_list: PLAIN LOGIN\n", "auxprop": "pwcheck_method: auxprop\nauxprop_plugin: sasldb\nmech_list: PLAIN LOGIN CRAM-MD5 SCRAM-SHA-1 SCRAM-SHA-256\n"}
+        self.name = f"cyrus {method}"
+        self.view.write("/etc/postfix/sasl/smtpd.conf", ways[method])
+        self.view.call(["postfix", "reload"])
+
+    def launch(self):
+        self.view.daemon(["install", "-d", "-o", "root", "-g", "sasl", "-m", "0710", "/run/saslauthd"])
+        self.view.call(["usermod", "-a", "-G", "sasl", "postfix"])
+        self.view.daemon(["saslauthd", "-a", "sasldb", "-m", "/run/saslauthd", "-n", "1"])
+        self.view.daemon(["postfix", "start"])
+
+    def halt(self):
+        self.view.call(["postfix", "stop"])
+        self.view.call(["sh", "-c", "kill $(cat /run/saslauthd/saslauthd.pid)"])
 
 
 class Exim(Relay):
@@ -113,10 +149,14 @@ class Sender:
     def __init__(self, lab):
         self.view = lab.view("base", "sender")
         self.view.install(lab.client)
+        for suffix, source in zip(("pem", "key"), lab.certificate("sender.test")):
+            self.view.write(f"/home/tester/client.{suffix}", source.read_bytes(), 0o600, owner=1000)
 
-    def account(self, relay, ports=None, password=PASSWORD):
+    def account(self, relay, ports=None, password=PASSWORD, extra=""):
         port = {587: 'port = 587\ntls = "starttls"\n', 465: 'port = 465\ntls = "implicit"\n', None: ""}[ports]
-        config = f'[accounts.work]\nhost = "{relay.host}"\n{port}tls-ca-file = "/etc/ca.pem"\nuser = "alice@example.test"\npassword = {toml(password)}\nfrom = "alice@example.test"\n'
+        config = f'[accounts.work]\nhost = "{relay.host}"\n{port}tls-ca-file = "/etc/ca.pem"\nfrom = "alice@example.test"\n{extra}'
+        if password is not None:
+            config += f'user = "alice@example.test"\npassword = {toml(password)}\n'
         self.view.write("/home/tester/.config/mailchute/config.toml", config, 0o600, owner=1000)
         for folder in (".config", ".config/mailchute"):
             self.view.call(["chown", "tester:tester", f"/home/tester/{folder}"])
@@ -145,10 +185,25 @@ def run(lab, report):
         wrong_password(report, sender, relay)
         outage(report, sender, relay)
         several(report, sender, relay)
+        shown = 'tls-cert-file = "/home/tester/client.pem"\ntls-key-file = "/home/tester/client.key"\n'
         if root == "postfix":
+            logins.strongest(report, sender, relay, "SCRAM-SHA-256")
+            logins.passwords(report, sender, relay, ["PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256"])
+            discovery.run(lab, report, sender, relay, PASSWORD)
+            logins.certificates(report, sender, relay, shown, "Trusted TLS connection established from")
             large(report, sender, relay)
+        else:
+            logins.certificates(report, sender, relay, shown + 'auth = "external"\n', "A=external")
         for log in relay.logs:
             lab.keep(relay.view, log)
+        relay.stop()
+    if not report.match or "cyrus" in report.match:
+        relay = Cyrus(lab)
+        logins.passwords(report, sender, relay, ["PLAIN", "LOGIN"])
+        relay.check_by("auxprop")
+        logins.strongest(report, sender, relay, "SCRAM-SHA-256")
+        logins.passwords(report, sender, relay, ["PLAIN", "CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256"])
+        lab.keep(relay.view, relay.logs[0])
         relay.stop()
 
 

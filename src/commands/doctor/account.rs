@@ -57,16 +57,17 @@ fn log_in(context: &Context, account: &Account, survey: &Survey) -> Vec<Check> {
     let mut patience = Patience { step: LOGIN / 2, overall: Some(Instant::now() + LOGIN), foreground: None };
     let mut watcher = Watcher::new(context.global.verbose);
     let opened = Session::open(&account, &context.process.host, &context.roots, &mut patience, &mut watcher);
-    let user = account.user.as_deref().unwrap_or("nobody");
+    let user = account.login().map(|user| if user.is_empty() { "the certificate" } else { user });
+    let whom = user.unwrap_or("nobody");
     let mut session = match opened {
         Ok(session) => session,
         Err(trouble) if is_the_spoolers(context, &trouble) => {
-            let check = refused_login(user, &trouble).warned();
+            let check = refused_login(whom, &trouble).warned();
             return vec![check.because("only the spooler gets it from systemd; its own word is above")];
         }
-        Err(trouble) => return vec![refused_login(user, &trouble)],
+        Err(trouble) => return vec![refused_login(whom, &trouble)],
     };
-    let mut checks = vec![match &account.user {
+    let mut checks = vec![match user {
         Some(user) => Check::good(Group::Login, user, format!("accepted by {}", session.relay())),
         None => Check::good(Group::Login, "", "none configured, none needed"),
     }];
@@ -108,8 +109,7 @@ fn refused_sender(from: &str, failure: &Failure) -> Check {
 
 /// Whether the password can be had at all, when it cannot be tried.
 fn password(account: &Account) -> Option<Check> {
-    let source = account.secret.as_ref()?;
-    Some(match source.fetch() {
+    Some(match account.password(None)? {
         Ok(_) => Check::good(Group::Login, "", "not tried, for no connection is good; the password can be had"),
         Err(error) => {
             let check = Check::bad(Group::Login, "", error.cause.clone(), error.exit());

@@ -1,7 +1,7 @@
 //! Others that know something of the relay's surroundings: the name servers, and whoever says what time it is. Asked
 //! only when something is wrong; nothing they say is believed for more than a diagnosis.
 
-use super::super::setup::mx::name_servers;
+use super::super::setup::dns::name_servers;
 use crate::clock::Moment;
 use crate::mail::outcome::Reply;
 use simple_dns::{CLASS, Name, Packet, PacketFlag, QCLASS, QTYPE, Question, RCODE, TYPE};

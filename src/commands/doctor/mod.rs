@@ -50,6 +50,7 @@ fn this_host(context: &Context) -> Vec<Check> {
     if !handover::has_foreign_spool(context) {
         checks.extend(spool::checks(context));
     }
+    checks.push(settings::sandbox(context));
     checks.extend(settings::sendmail_link());
     checks
 }

@@ -4,9 +4,10 @@ use super::super::context::Context;
 use super::super::handover;
 use super::check::{Check, Group};
 use crate::config::provenance::{self, Setting};
-use crate::config::{Account, Secret};
+use crate::config::{Account, Sandbox, Secret};
 use crate::exit::Exit;
 use crate::route::RouteError;
+use crate::sandbox;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -32,13 +33,16 @@ pub fn general(context: &Context) -> Vec<Check> {
     checks
 }
 
-/// The settings of an account, and the file its password is in.
+/// The settings of an account, and the files its password and key are in.
 pub fn of_account(context: &Context, account: &Account) -> Vec<Check> {
     let mut checks: Vec<Check> = provenance::of_account(&context.config, account).iter().map(shown).collect();
     match account.secret.as_ref().map(Secret::source) {
         Some(Secret::File(path)) => checks.push(mode(path, "password-file")),
         Some(Secret::Netrc { file, .. }) => checks.push(mode(file, "netrc")),
         _ => {}
+    }
+    if let Some(shown) = &account.certificate {
+        checks.push(mode(&shown.key, "tls-key-file"));
     }
     if account.from.is_none() && account.store.is_none() {
         checks.push(
@@ -67,6 +71,16 @@ fn mode(path: &Path, what: &str) -> Check {
             }
         }
         Err(error) => Check::bad(Group::File, what, format!("{}: {error}", path.display()), Exit::Config),
+    }
+}
+
+/// What stands between a relay's or a local caller's words and the rest of this host.
+pub fn sandbox(context: &Context) -> Check {
+    match context.config.sandbox {
+        Sandbox::Off => Check::warning(Group::Sandbox, "", "switched off")
+            .because("a fault in reading strangers' words would reach all that you can")
+            .fix("leave out sandbox = \"off\""),
+        Sandbox::On => Check::good(Group::Sandbox, "", sandbox::offered().to_string()),
     }
 }
 

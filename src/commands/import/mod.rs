@@ -15,6 +15,7 @@ use super::setup;
 use super::setup::asker::Unanswered;
 use crate::cli::{Foreign, Global, Import};
 use crate::config::editor::Editor;
+use crate::config::keeper::Keeper;
 use crate::diagnostic;
 use crate::exit::Exit;
 use crate::process::{self, Process};
@@ -55,10 +56,11 @@ pub fn import(process: &Process, global: &Global, wishes: &Import) -> Result<Exi
         }
     }
     put(&found, &mut editor);
-    editor.config(process)?;
-    editor.write()?;
+    let keeper = Keeper::of(process, &editor.config(process)?.spool);
+    editor.write(keeper)?;
     let names: Vec<&str> = found.accounts.iter().map(|(name, _)| name.as_str()).collect();
     process::say(&format!("{} in {}\n", names.join(", "), editor.path().display()));
+    setup::say_who_keeps(keeper);
     Ok(Exit::Ok)
 }
 

@@ -103,6 +103,8 @@ fn relay(section: &Section, found: &mut Found, read: &dyn Fn(&str) -> Option<Str
             "from" => relay.from = Some(value.clone()),
             "domain" => relay.ehlo_name = Some(value.clone()),
             "tls_trust_file" if value != "system" => relay.ca_file = Some(value.clone()),
+            "tls_cert_file" => relay.certificate = Some(value.clone()),
+            "tls_key_file" => relay.key = Some(value.clone()),
             "tls_fingerprint" => match sha256(value) {
                 Some(digest) => relay.fingerprint = Some(digest),
                 None => found.lose(place, "the fingerprint is not SHA-256; mailchute doctor shows the right one"),

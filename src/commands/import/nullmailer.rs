@@ -25,6 +25,8 @@ pub fn read(text: &str, file: &str, beside: &dyn Fn(&str) -> Option<String>) -> 
                 "ssl" => relay.tls = Some(Tls::Implicit),
                 "starttls" => relay.tls = Some(Tls::Starttls),
                 "x509cafile" => relay.ca_file = Some(value.to_owned()),
+                "x509certfile" => relay.certificate = Some(value.to_owned()),
+                "x509keyfile" => relay.key = Some(value.to_owned()),
                 "x509fp" => match sha256(value) {
                     Some(digest) => relay.fingerprint = Some(digest),
                     None => found.lose(&place, "the fingerprint is not SHA-256; mailchute doctor shows the right one"),

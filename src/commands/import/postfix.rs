@@ -35,6 +35,10 @@ pub fn read(text: &str, file: &str, read: &dyn Fn(&str) -> Option<String>) -> Fo
             },
             "smtp_use_tls" if value == "yes" => relay.tls = Some(Tls::Starttls),
             "smtp_tls_cafile" | "smtp_tls_CAfile" => relay.ca_file = Some(value),
+            "smtp_tls_cert_file" => relay.certificate = Some(value),
+            // The default: beside the certificate, in the same file.
+            "smtp_tls_key_file" if value.starts_with('$') => {}
+            "smtp_tls_key_file" => relay.key = Some(value),
             "smtp_helo_name" if !value.contains('$') => relay.ehlo_name = Some(value),
             "myorigin" if value.starts_with('/') => found.domain = read(&value).map(|text| text.trim().to_owned()),
             "myorigin" if !value.contains('$') => found.domain = Some(value),

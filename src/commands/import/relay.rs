@@ -30,6 +30,9 @@ pub struct Relay {
     pub ca_file: Option<String>,
     /// 64 hexadecimal digits.
     pub fingerprint: Option<String>,
+    pub certificate: Option<String>,
+    /// The key of that certificate, when it is in another file.
+    pub key: Option<String>,
     pub user: Option<String>,
     pub secret: Option<Kept>,
     pub auth: Option<String>,
@@ -78,7 +81,11 @@ impl Found {
                 relay.port = relay.port.filter(|port| *port != 25);
                 self.lost.push(format!("account {name}: it sent in clear, here TLS is always used"));
             }
-            if relay.user.is_some() && relay.secret.is_none() {
+            let by_certificate = relay.auth.as_deref() == Some("external");
+            if by_certificate && relay.secret.take().is_some() {
+                self.lost.push(format!("account {name}: EXTERNAL takes no password, so there is none"));
+            }
+            if relay.user.is_some() && relay.secret.is_none() && !by_certificate {
                 self.lost.push(format!(
                     "account {name}: no password was found; put password-command or another source of it in"
                 ));
@@ -100,6 +107,8 @@ impl Relay {
         entries.extend(text("tls-ca-file", &self.ca_file));
         entries
             .extend(self.fingerprint.as_ref().map(|digest| Entry::text("tls-fingerprint", format!("sha256:{digest}"))));
+        entries.extend(text("tls-cert-file", &self.certificate));
+        entries.extend(text("tls-key-file", &self.key));
         entries.extend(text("user", &self.user));
         entries.extend(self.secret.as_ref().map(Kept::entry));
         entries.extend(text("auth", &self.auth));

@@ -23,13 +23,15 @@ pub fn read(text: &str, file: &str, revaliases: Option<&str>) -> Found {
             "usetls" => tls = yes,
             "usestarttls" => starttls = yes,
             "tls_ca_file" => relay.ca_file = Some(value),
+            "tlscert" => relay.certificate = Some(value),
+            "tlskey" => relay.key = Some(value),
             "root" if value.contains('@') => {
                 found.aliases.push(("root".into(), value));
             }
             "rewritedomain" => found.domain = Some(value),
             "hostname" => relay.ehlo_name = Some(value),
             // What a caller says is kept where the relay takes it; rewrite-from says when.
-            "fromlineoverride" | "debug" | "root" => {}
+            "fromlineoverride" | "debug" | "root" | "usetlscert" => {}
             _ => found.lose(&place, &format!("{key} is not carried over")),
         }
     }

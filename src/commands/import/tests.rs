@@ -37,18 +37,32 @@ fn msmtp_sections_inherit() {
 }
 
 #[test]
+fn a_certificate_that_logs_in_is_carried_over() {
+    let text = "account a\nhost mail.x.example\nport 465\ntls on\ntls_starttls off\nauth external\nuser me\n\
+                password x\nfrom me@x.example\ntls_cert_file ~/me.pem\ntls_key_file ~/me.key\n";
+    let (made, lost) = toml(msmtp::read(text, "rc", &nothing));
+    assert_eq!(
+        made,
+        "[accounts.a]\nhost = \"mail.x.example\"\nport = 465\ntls-cert-file = \"~/me.pem\"\n\
+         tls-key-file = \"~/me.key\"\nuser = \"me\"\nauth = \"external\"\nfrom = \"me@x.example\"\n"
+    );
+    assert_eq!(lost, ["account a: EXTERNAL takes no password, so there is none"]);
+}
+
+#[test]
 fn ssmtp_has_one_relay() {
     let text = "root=admin@x.example\nmailhub=smtp.x.example:587\nAuthUser=me\nAuthPass=se=cret\nUseSTARTTLS=YES\n\
-                rewriteDomain=x.example\nFromLineOverride=YES\nTLSCert=/x\n";
+                rewriteDomain=x.example\nFromLineOverride=YES\nTLSCert=/x\nTLSKey=/y\n";
     let revaliases = "# comment\nroot:me@x.example:smtp.x.example:587\nwww-data:web@x.example:other.example\n";
     let (made, lost) = toml(ssmtp::read(text, "ssmtp.conf", Some(revaliases)));
     assert_eq!(
         made,
-        "domain = \"x.example\"\n\n[accounts.x]\nhost = \"smtp.x.example\"\nport = 587\nuser = \"me\"\n\
+        "domain = \"x.example\"\n\n[accounts.x]\nhost = \"smtp.x.example\"\nport = 587\n\
+         tls-cert-file = \"/x\"\ntls-key-file = \"/y\"\nuser = \"me\"\n\
          password = \"se=cret\"\nfrom = \"me@x.example\"\nidentities = [\"web@x.example\"]\n\n\
          [aliases]\nroot = \"admin@x.example\"\n"
     );
-    assert_eq!(lost.len(), 3, "{lost:?}");
+    assert_eq!(lost.len(), 2, "{lost:?}");
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! How the acceptor, which must not talk to the sender otherwise, tells it that there is something to do: one octet to a
 //! datagram socket in the spool, where nobody else can reach it.
 
-use std::fs;
+use nix::fcntl::{Flock, FlockArg};
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -19,7 +20,13 @@ pub enum Ring {
 pub struct Bell(pub UnixDatagram);
 
 impl Bell {
-    pub fn hang(spool: &Path) -> io::Result<Bell> {
+    /// Hangs it, if it is still wanted: one by one, so that a sender who is late and whose spooler is gone does not take
+    /// the place of one who came after him.
+    pub fn hang(spool: &Path, is_wanted: impl FnOnce() -> bool) -> io::Result<Option<Bell>> {
+        let _turn = Flock::lock(File::open(spool)?, FlockArg::LockExclusive).map_err(|(_, errno)| errno)?;
+        if !is_wanted() {
+            return Ok(None);
+        }
         let path = place(spool);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -27,7 +34,7 @@ impl Bell {
         }
         let socket = UnixDatagram::bind(path)?;
         socket.set_nonblocking(true)?;
-        Ok(Bell(socket))
+        Ok(Some(Bell(socket)))
     }
 
     /// What has been rung since the last time, the most urgent of it.
@@ -64,8 +71,9 @@ mod tests {
     fn the_most_urgent_ring_is_heard_once() {
         let folder = tempfile::tempdir().unwrap();
         ring(folder.path(), Ring::All);
-        let _old = Bell::hang(folder.path()).unwrap();
-        let bell = Bell::hang(folder.path()).unwrap();
+        let _old = Bell::hang(folder.path(), || true).unwrap();
+        let bell = Bell::hang(folder.path(), || true).unwrap().unwrap();
+        assert!(Bell::hang(folder.path(), || false).unwrap().is_none(), "who comes late");
         assert_eq!(bell.heard(), None);
         for sound in [Ring::Due, Ring::All, Ring::Due] {
             ring(folder.path(), sound);

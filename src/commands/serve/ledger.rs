@@ -2,7 +2,10 @@
 //! sending. Knows no clock but the moments it is told.
 
 use crate::config::Quota;
+use crate::diagnostic::Explain;
+use crate::exit::Exit;
 use std::collections::HashMap;
+use std::fmt;
 use std::time::{Duration, Instant};
 
 /// The books of one acceptor.
@@ -94,6 +97,25 @@ impl Ledger {
         page.credit = (page.credit + full * minutes).min(full);
         page.counted = now;
         page
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Refusal::Busy => "too many callers, try again",
+            Refusal::Connections => "too many connections of yours, try again",
+            Refusal::Rate => "too many messages of yours in this minute, try again",
+            Refusal::Queued => "too many messages of yours wait, try again",
+        })
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl Explain for Refusal {
+    fn exit(&self) -> Exit {
+        Exit::TempFail
     }
 }
 

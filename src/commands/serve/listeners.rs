@@ -14,6 +14,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// One of them. Accepting does not wait.
 pub enum Listener {
@@ -109,6 +111,9 @@ fn adopt(socket: OwnedFd) -> Result<Listener, Deaf> {
     Ok(listener)
 }
 
+/// How long a socket that somebody listens on is looked at.
+const MOMENT: Duration = Duration::from_secs(2);
+
 /// Makes the socket, open to everybody: whom we serve is decided for each caller. It comes into its place whole, and
 /// stays there when we end, so that whoever calls between two spoolers knows to wait.
 #[allow(clippy::disallowed_methods, reason = "a socket has no contents to make durable")]
@@ -121,8 +126,13 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
             Err(error) => return Err(error),
         }
     }
-    if is_socket(path) && UnixStream::connect(path).is_ok() {
-        return Err(io::Error::new(ErrorKind::AddrInUse, "another spooler listens there"));
+    // What a killed spooler has left notices it in a moment.
+    let end = Instant::now() + MOMENT;
+    while is_socket(path) && UnixStream::connect(path).is_ok() {
+        if Instant::now() >= end {
+            return Err(io::Error::new(ErrorKind::AddrInUse, "another spooler listens there"));
+        }
+        thread::sleep(Duration::from_millis(20));
     }
     let fresh = path.with_extension(format!("{}", std::process::id()));
     let _ = fs::remove_file(&fresh);

@@ -9,16 +9,22 @@
 //! The acceptor parses what local users write, and has neither the password nor need of the network; the sender has
 //! both, and hears nothing of local users but through entries of the spool. Plain `serve` is the acceptor and starts
 //! the sender; systemd starts them apart (`--accept`, `--send`), each in its own cage.
+//!
+//! Each of the two only keeps a worker going, a process split off that meets the strangers: the acceptor's hears
+//! callers (counter), the sender's takes the queue to relays once. A worker shuts itself in before its first word; when
+//! it dies another one takes its place.
 
 mod acceptor;
 mod bell;
 mod census;
+mod counter;
 mod ledger;
 mod listeners;
 mod peer;
 mod sender;
 mod tether;
 mod ward;
+mod worker;
 
 use super::Failed;
 use crate::cli::{Global, Role};

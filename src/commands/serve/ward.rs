@@ -1,9 +1,9 @@
 //! The sender that plain `serve` starts: the same program in another process, started again when it dies.
 
+use super::worker;
 use crate::cli::{Global, Verbosity};
-use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -60,23 +60,13 @@ impl Ward {
         }
     }
 
-    /// Buries the dead: as process 1 of a container also those whose parents are gone. What it says of the sender, if
-    /// he is among them.
-    pub fn reap(&mut self) -> Option<String> {
-        let mut said = None;
-        loop {
-            match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return said,
-                Err(Errno::EINTR) => {}
-                Err(_) => return said,
-                Ok(status) => {
-                    if self.running.as_ref().is_some_and(|(pid, _)| status.pid() == Some(*pid)) {
-                        self.running = None;
-                        said = Some(format!("the sender has ended: {status:?}"));
-                    }
-                }
-            }
+    /// Hears that a process has ended: what to say of it, if it was the sender.
+    pub fn ended(&mut self, status: WaitStatus) -> Option<String> {
+        if self.running.as_ref().is_none_or(|(pid, _)| status.pid() != Some(*pid)) {
+            return None;
         }
+        self.running = None;
+        Some(format!("the sender has ended {}", worker::shown(status)))
     }
 
     pub fn is_running(&self) -> bool {

@@ -6,6 +6,7 @@ use crate::cli::{Global, Setup};
 use crate::commands::Failed;
 use crate::config::Store;
 use crate::config::editor::{Editor, Entry};
+use crate::config::keeper::Keeper;
 use crate::delivery;
 use crate::exit::Exit;
 use crate::process::{self, Process};
@@ -32,8 +33,8 @@ pub fn set_up(process: &Process, global: &Global, wishes: &Setup, folder: &str) 
     if wishes.default {
         editor.set_default(name);
     }
-    editor.config(process)?;
-    editor.write()?;
+    let keeper = Keeper::of(process, &editor.config(process)?.spool);
+    editor.write(keeper)?;
     process::say(&format!("account {name} is in {}, its mail in {}\n", editor.path().display(), folder.display()));
     Ok(Exit::Ok)
 }

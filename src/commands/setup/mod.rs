@@ -2,8 +2,11 @@
 //! tried before anything is written, with the very lines that will be.
 
 pub mod asker;
+mod autoconfig;
+pub(super) mod dns;
+mod facts;
 mod folder;
-pub(super) mod mx;
+mod lookup;
 mod plan;
 mod trial;
 
@@ -11,13 +14,16 @@ use super::Failed;
 use super::context::Context;
 use crate::cli::{Global, PasswordFrom, Setup};
 use crate::config::editor::{Editor, Entry};
+use crate::config::keeper::Keeper;
 use crate::config::{Account, Config};
 use crate::diagnostic;
 use crate::exit::Exit;
 use crate::mail::outcome::Stage;
 use crate::process::{self, Process};
-use crate::submission::Session;
+use crate::submission::{Roots, Session};
 use asker::{Asker, Unanswered};
+use dns::Resolver;
+use lookup::Sources;
 use plan::Plan;
 use std::path::PathBuf;
 
@@ -32,7 +38,10 @@ pub fn set_up(process: &Process, global: &Global, wishes: &Setup) -> Result<Exit
     }
     let mut editor = Editor::open(&target(process, global)?)?;
     let asker = Asker::new(wishes.password == PasswordFrom::Stdin);
-    let plan = Plan::make(wishes, global.account.as_deref(), asker, &editor)?;
+    let roots = Roots { ssl_cert_file: process.variable("SSL_CERT_FILE").map(PathBuf::from) };
+    let fetch = |url: &str| lookup::fetch(url, &roots);
+    let sources = Sources { fetch: &fetch, resolver: &Resolver::of_this_host() };
+    let plan = Plan::make(wishes, global.account.as_deref(), asker, &editor, &sources)?;
     check_name(&plan.name, wishes, asker, &editor)?;
     let root = root(&plan, wishes, asker, &editor)?;
     if wishes.default {
@@ -45,8 +54,10 @@ pub fn set_up(process: &Process, global: &Global, wishes: &Setup) -> Result<Exit
     }
     let session = if wishes.no_test { None } else { Some(desk.log_in()?) };
     let context = desk.context()?;
-    desk.editor.write()?;
+    let keeper = Keeper::of(process, &context.config.spool);
+    desk.editor.write(keeper)?;
     process::say(&format!("account {} is in {}\n", desk.plan.name, desk.editor.path().display()));
+    say_who_keeps(keeper);
     if let Some(session) = session {
         desk.offer_test_mail(&context, session, wishes)?;
     }
@@ -58,6 +69,15 @@ pub fn target(process: &Process, global: &Global) -> Result<PathBuf, Unanswered>
     let variable = process.variable("MAILCHUTE_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from);
     let named = global.config.clone().or(variable).or_else(|| Config::usual_file(process));
     named.ok_or_else(|| Unanswered::Unusable("this user has no home: name a file with --config".into()))
+}
+
+/// What remains to be done on a machine with a spooler, which has read the configuration when it started.
+pub fn say_who_keeps(keeper: Keeper) {
+    if let Keeper::Spooler { .. } = keeper {
+        process::say(
+            "its password is the spooler's alone: systemctl restart mailchute.service mailchute-send.service\n",
+        );
+    }
 }
 
 /// An account is never overwritten without a word.
@@ -104,7 +124,8 @@ impl<'a> Desk<'a> {
 
     /// Puts the account in; finds out how its port begins when its number does not say it.
     fn settle_tls(&mut self) -> Result<(), Failed> {
-        let Some(port) = self.plan.port.filter(|port| ![587, 465].contains(port)) else {
+        let unclear = |port: &u16| self.plan.tls.is_none() && ![587, 465].contains(port);
+        let Some(port) = self.plan.port.filter(unclear) else {
             self.editor.set_account(&self.plan.name, &self.plan.entries());
             return Ok(());
         };

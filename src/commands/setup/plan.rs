@@ -1,13 +1,14 @@
 //! From what was said, what is known of the provider and what a person answers, to the lines of an account.
 
 use super::asker::{Asker, Unanswered, secret_from_stdin};
-use super::mx;
+use super::facts::{Facts, Port, User};
+use super::lookup::{Known, Sources, look_up};
 use crate::cli::{PasswordFrom, Setup};
 use crate::commands::Failed;
 use crate::commands::providers::Unknown;
 use crate::config::Password;
 use crate::config::editor::{Editor, Entry};
-use crate::config::presets::{self, PasswordKind, Preset, UserForm};
+use crate::config::presets::{self, PasswordKind, Preset};
 use crate::mail::address::Mailbox;
 use zeroize::Zeroizing;
 
@@ -19,7 +20,7 @@ pub struct Plan {
     pub host: String,
     /// Named, or else the preset's or the usual ones.
     pub port: Option<u16>,
-    /// How the port begins, when its number does not say it.
+    /// How the port begins, when its number does not say it and it is known.
     pub tls: Option<&'static str>,
     pub user: Option<String>,
     pub secret: Option<Entry>,
@@ -27,31 +28,48 @@ pub struct Plan {
 
 impl Plan {
     /// Asks for whatever is not known.
-    pub fn make(wishes: &Setup, name: Option<&str>, asker: Asker, editor: &Editor) -> Result<Plan, Failed> {
+    pub fn make(
+        wishes: &Setup,
+        name: Option<&str>,
+        asker: Asker,
+        editor: &Editor,
+        sources: &Sources,
+    ) -> Result<Plan, Failed> {
         let address = address(wishes, asker)?;
-        let preset = preset(wishes, address.domain(), asker)?;
+        let known = provider(wishes, &address, asker, sources)?;
+        let facts = Facts::of(&known, &address);
+        let preset = match known {
+            Known::Preset(preset) => Some(*preset),
+            Known::Offer(_) | Known::Nobody => None,
+        };
         if let Some(preset) = &preset {
             introduce(preset, asker)?;
         }
-        let host = match (&wishes.host, preset.as_ref().and_then(|preset| preset.host.clone())) {
-            (Some(host), _) => host.clone(),
-            (None, Some(host)) => host,
-            (None, None) => asker.ask("Mail server (SMTP host)", None, "--host")?,
+        let host = match wishes.host.clone().or(facts.host) {
+            Some(host) => host,
+            None => asker.ask("Mail server (SMTP host)", None, "--host")?,
         };
-        let port = match (wishes.port, &preset) {
-            (None, None) => port(asker)?,
-            (port, _) => port,
+        let (port, tls) = match (wishes.port, facts.port) {
+            (Some(port), _) => (Some(port), None),
+            (None, Port::At(port, tls)) => (Some(port), tls),
+            (None, Port::Preset) => (None, None),
+            (None, Port::Unknown) => (port(asker)?, None),
         };
-        let user = user(wishes, preset.as_ref(), &address, asker)?;
+        let user = match (&wishes.user, facts.user) {
+            (Some(user), _) => Some(user.clone()),
+            (None, User::None) => None,
+            (None, User::Is(user)) => Some(user),
+            (None, User::Unknown(suggestion)) => Some(asker.ask("Login name", suggestion.as_deref(), "--user")?),
+        };
         let secret = match &user {
-            Some(_) => Some(secret(wishes, preset.as_ref(), asker)?),
+            Some(_) => Some(secret(wishes, preset.as_ref(), facts.wants_token, asker)?),
             None => None,
         };
         let name = match name {
             Some(name) => name.to_owned(),
             None => free_name(preset.as_ref(), &address, editor),
         };
-        Ok(Plan { name, address, preset, host, port, tls: None, user, secret })
+        Ok(Plan { name, address, preset, host, port, tls, user, secret })
     }
 
     /// The lines of the account.
@@ -92,26 +110,20 @@ fn address(wishes: &Setup, asker: Asker) -> Result<Mailbox, Unanswered> {
     }
 }
 
-/// The provider: named, by the domain, or by who takes the domain's mail.
-fn preset(wishes: &Setup, domain: &str, asker: Asker) -> Result<Option<Preset>, Failed> {
+/// The provider: named, or else looked for.
+fn provider(wishes: &Setup, address: &Mailbox, asker: Asker, sources: &Sources) -> Result<Known, Failed> {
     if let Some(id) = &wishes.provider {
         let found = presets::find(id).ok_or_else(|| Unknown(id.clone()))?;
-        return Ok(Some(found));
+        return Ok(Known::Preset(Box::new(found)));
     }
     if wishes.host.is_some() {
-        return Ok(None);
+        return Ok(Known::Nobody);
     }
-    if let Some(preset) = presets::for_domain(domain) {
-        return Ok(Some(preset));
+    let known = look_up(address, sources, asker)?;
+    if known == Known::Nobody {
+        asker.say(&format!("no provider is known for {}: its help pages name the SMTP server", address.domain()));
     }
-    let Some((exchanger, preset)) =
-        mx::preferred(domain).and_then(|host| Some((host.clone(), presets::for_mx(&host)?)))
-    else {
-        asker.say(&format!("no provider is known for {domain}: its help pages name the SMTP server"));
-        return Ok(None);
-    };
-    asker.say(&format!("the mail of {domain} is with {} (MX {exchanger})", preset.name));
-    Ok(asker.confirm("Send through it as well?", true)?.then_some(preset))
+    Ok(known)
 }
 
 /// What a person should know of the provider before the password is asked for.
@@ -142,34 +154,14 @@ fn port(asker: Asker) -> Result<Option<u16>, Unanswered> {
     }
 }
 
-fn user(
-    wishes: &Setup,
-    preset: Option<&Preset>,
-    address: &Mailbox,
-    asker: Asker,
-) -> Result<Option<String>, Unanswered> {
-    if let Some(user) = &wishes.user {
-        return Ok(Some(user.clone()));
-    }
-    let whole = address.to_string();
-    Ok(match preset.map(|preset| (preset.password, &preset.user)) {
-        Some((PasswordKind::None, _)) => None,
-        Some((_, UserForm::Full)) => Some(whole),
-        Some((_, UserForm::Local)) => Some(address.local().to_owned()),
-        Some((_, UserForm::Fixed(name))) => Some(name.clone()),
-        Some((_, UserForm::Any)) => Some(asker.ask("Login name", None, "--user")?),
-        None => Some(asker.ask("Login name", Some(&whole), "--user")?),
-    })
-}
-
-fn secret(wishes: &Setup, preset: Option<&Preset>, asker: Asker) -> Result<Entry, Unanswered> {
+fn secret(wishes: &Setup, preset: Option<&Preset>, wants_token: bool, asker: Asker) -> Result<Entry, Unanswered> {
     match &wishes.password {
         PasswordFrom::Command(line) => Ok(Entry::text("password-command", line)),
         PasswordFrom::TokenCommand(line) => Ok(Entry::text("token-command", line)),
         PasswordFrom::Stdin => {
             tidy(secret_from_stdin()?, preset, Asker::Nobody).map(|text| Entry::secret("password", &text))
         }
-        PasswordFrom::Asked if preset.is_some_and(|preset| preset.password == PasswordKind::Oauth) => {
+        PasswordFrom::Asked if wants_token => {
             let line = asker.ask("Program that prints an access token", None, "--token-command")?;
             Ok(Entry::text("token-command", line))
         }
@@ -227,12 +219,15 @@ fn free_name(preset: Option<&Preset>, address: &Mailbox, editor: &Editor) -> Str
 
 #[cfg(test)]
 mod tests {
+    use super::super::dns::Resolver;
     use super::*;
     use std::path::Path;
 
     fn plan(wishes: Setup) -> Result<Plan, String> {
         let editor = Editor::open(Path::new("/no/such.toml")).unwrap();
-        Plan::make(&wishes, None, Asker::Nobody, &editor).map_err(|failed| failed.reason())
+        let resolver = Resolver { servers: Vec::new() };
+        let sources = Sources { fetch: &|_| None, resolver: &resolver };
+        Plan::make(&wishes, None, Asker::Nobody, &editor, &sources).map_err(|failed| failed.reason())
     }
 
     fn wishes(address: &str) -> Setup {
@@ -266,6 +261,28 @@ mod tests {
             Entry::text("password-command", "pass x"),
         ];
         assert_eq!(Plan { tls: Some("starttls"), ..made }.entries(), wanted);
+    }
+
+    #[test]
+    fn what_a_domain_says_of_itself_is_enough() {
+        let page = "<clientConfig><outgoingServer type=\"smtp\"><hostname>mail.hoster.example.net</hostname>\
+                    <port>4465</port><socketType>SSL</socketType><username>%EMAILLOCALPART%</username>\
+                    <authentication>password-cleartext</authentication></outgoingServer></clientConfig>";
+        let resolver = Resolver { servers: Vec::new() };
+        let fetch =
+            |url: &str| url.starts_with("https://autoconfig.corp.example.org/").then(|| page.as_bytes().to_vec());
+        let sources = Sources { fetch: &fetch, resolver: &resolver };
+        let editor = Editor::open(Path::new("/no/such.toml")).unwrap();
+        let made = Plan::make(&wishes("me@corp.example.org"), None, Asker::Nobody, &editor, &sources).unwrap();
+        let wanted = [
+            Entry::text("host", "mail.hoster.example.net"),
+            Entry::number("port", 4465),
+            Entry::text("tls", "implicit"),
+            Entry::text("user", "me"),
+            Entry::text("password-command", "pass x"),
+            Entry::text("from", "me@corp.example.org"),
+        ];
+        assert_eq!((made.name.as_str(), made.entries().as_slice()), ("corp", wanted.as_slice()));
     }
 
     #[test]

@@ -214,10 +214,24 @@ mod tests {
     }
 
     #[test]
+    fn its_parts_are_as_they_were_written() {
+        let mailbox = Mailbox::parse("\"Bob B\"@X.Org").unwrap();
+        assert_eq!(
+            (mailbox.local(), mailbox.domain(), mailbox.folded().as_str()),
+            ("\"Bob B\"", "X.Org", "\"Bob B\"@x.org")
+        );
+    }
+
+    #[test]
     fn a_thousand_octets_are_enough() {
         let long = format!("{}@example.org", "x".repeat(1000 - 12));
         assert!(Mailbox::parse(&long).is_ok());
         assert!(Mailbox::parse(&format!("x{long}")).is_err());
+        // Six octets longer in ASCII.
+        for (octets, room) in [(978, true), (979, false), (984, false)] {
+            let mailbox = Mailbox::parse(&format!("{}@b\u{fc}cher.example", "x".repeat(octets))).unwrap();
+            assert_eq!(mailbox.with_ascii_domain().is_some(), room, "{octets}");
+        }
         assert!(local_name(&"x".repeat(1001)).is_err());
     }
 }

@@ -60,7 +60,7 @@ fn a_dead_sender_is_replaced_and_signals_reach_it() {
     let mut machine = Machine::off(Relay::offline(Script::plain()), "");
     machine.turn_on();
     let spooler = Pid::from_raw(machine.spooler.as_ref().unwrap().child.id().try_into().unwrap());
-    let sender = || children(spooler).first().copied();
+    let sender = || children(spooler).into_iter().find(is_sender);
     eventually("there is a sender", || sender().is_some());
     let first = sender().unwrap();
     kill(first, Signal::SIGKILL).unwrap();
@@ -79,6 +79,15 @@ fn a_dead_sender_is_replaced_and_signals_reach_it() {
 fn children(parent: Pid) -> Vec<Pid> {
     let text = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap_or_default();
     text.split_whitespace().filter_map(|pid| pid.parse().ok().map(Pid::from_raw)).collect()
+}
+
+/// The sender is another program; who hears callers is split off.
+fn is_sender(pid: &Pid) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|words| words.contains("--send"))
+}
+
+fn is_shut_in(pid: &Pid) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/status")).is_ok_and(|status| status.contains("NoNewPrivs:\t1\n"))
 }
 
 fn is_dead(pid: Pid) -> bool {
@@ -115,6 +124,124 @@ fn passed_sockets_are_served_also_over_loopback() {
     assert!(spooler.wait().unwrap().success());
 }
 
+/// A spooler over a socket that is passed to it, which outlives it.
+fn accept_on(machine: &Machine, socket: &UnixListener) -> std::process::Child {
+    let script = "LISTEN_PID=$$ LISTEN_FDS=1 exec \"$@\" 3<&0 0</dev/null";
+    Command::new("/bin/sh")
+        .args(["-c", script, "sh"])
+        .arg(machine.system.path("bin/mailchute"))
+        .args(["serve", "--accept"])
+        .env("MAILCHUTE_CONFIG", machine.system.config())
+        .stdin(OwnedFd::from(socket.try_clone().unwrap()))
+        .spawn()
+        .unwrap()
+}
+
+#[test]
+fn an_acceptor_whose_socket_is_kept_ends_when_nobody_calls() {
+    let machine = Machine::off(Relay::start(Script::plain()), "idle-exit = \"1s\"");
+    fs::create_dir(machine.system.path("run")).unwrap();
+    let socket = UnixListener::bind(machine.system.path("run/submit.sock")).unwrap();
+    let mut first = accept_on(&machine, &socket);
+    machine.sendmail(&TO_BOB).input(MESSAGE).silent();
+    // Who is connected keeps it.
+    let mut caller = machine.connect();
+    thread::sleep(Duration::from_millis(1500));
+    caller.says("NOOP\r\n").hears("250");
+    drop(caller);
+    assert!(first.wait().unwrap().success());
+    // Who calls meanwhile waits in the socket for the next one.
+    thread::scope(|scope| {
+        let sending = scope.spawn(|| machine.sendmail(&TO_BOB).input(MESSAGE).silent());
+        let mut second = accept_on(&machine, &socket);
+        sending.join().unwrap();
+        assert!(second.wait().unwrap().success());
+    });
+    assert_eq!(machine.waiting(), 2);
+}
+
+#[test]
+fn who_hears_callers_and_dies_is_replaced_and_nothing_is_lost() {
+    let mut machine = Machine::off(Relay::start(Script::plain()), "");
+    let log = format!("log-file = \"{}\"", machine.system.path("log").display());
+    machine.system = machine.system.top(&log);
+    machine.turn_on();
+    let spooler = Pid::from_raw(machine.spooler.as_ref().unwrap().child.id().try_into().unwrap());
+    let clerk = || children(spooler).into_iter().find(is_shut_in);
+    eventually("somebody hears callers", || clerk().is_some());
+    let first = clerk().unwrap();
+    // In the middle of a message: it stays the caller's.
+    let mut caller = machine.connect();
+    caller.says("MAIL FROM:<me@x.org>\r\nRCPT TO:<bob@x.org>\r\nDATA\r\n");
+    ["250", "250", "354"].iter().for_each(|code| drop(caller.hears(code)));
+    kill(first, Signal::SIGABRT).unwrap();
+    // Nobody notices who calls now, but for the time.
+    machine.sendmail(&TO_BOB).input(MESSAGE).silent();
+    assert_ne!(clerk(), Some(first));
+    machine.relay.wait_for_messages(1);
+    let mut rest = String::new();
+    let _ = caller.stream.read_line(&mut rest);
+    assert_eq!(rest, "", "nothing was taken of who was cut off");
+    let log = fs::read_to_string(machine.system.path("log")).unwrap();
+    assert!(log.contains("the process that hears callers has ended by SIGABRT; another one will"), "{log}");
+    eventually("nothing waits", || machine.waiting() == 0);
+    assert_eq!(machine.relay.messages().len(), 1);
+}
+
+#[test]
+fn a_run_that_dies_loses_nothing_and_its_message_is_tried_again() {
+    let held = Script::plain().when_nth("MAIL", 1, [Act::Hang]);
+    let mut machine = Machine::off(Relay::start(held), "");
+    machine.turn_on();
+    machine.sendmail(&TO_BOB).input(MESSAGE).silent();
+    machine.relay.wait_until(|record| record.conversations.iter().any(|one| one.commands().len() > 1));
+    let spooler = Pid::from_raw(machine.spooler.as_ref().unwrap().child.id().try_into().unwrap());
+    let sender = children(spooler).into_iter().find(is_sender).unwrap();
+    let run = children(sender)[0];
+    kill(run, Signal::SIGABRT).unwrap();
+    eventually("it is buried", || children(sender).is_empty());
+    assert_eq!(machine.waiting(), 1);
+    kill(sender, Signal::SIGUSR1).unwrap();
+    machine.relay.wait_for_messages(1);
+    eventually("nothing waits", || machine.waiting() == 0);
+}
+
+#[test]
+fn what_is_replaced_on_the_system_is_seen_by_the_next_caller() {
+    let mut machine = Machine::off(Relay::start(Script::plain()), "");
+    let log = machine.system.path("log");
+    machine.system = machine.system.top(&format!("log-file = \"{}\"", log.display()));
+    machine.turn_on();
+    machine.sendmail(&TO_BOB).input(MESSAGE).silent();
+    fs::rename(&log, machine.system.path("log.1")).unwrap();
+    machine.sendmail(&TO_BOB).input(MESSAGE).silent();
+    machine.relay.wait_for_messages(2);
+    let queued = fs::read_to_string(&log).unwrap().lines().filter(|line| line.contains(" queued id=")).count();
+    assert_eq!(queued, 1, "the new file has the new line");
+}
+
+#[test]
+fn a_changed_configuration_is_for_those_who_come_after_it() {
+    let mut machine = Machine::off(Relay::start(Script::plain()), "");
+    machine.turn_on();
+    let mut early = machine.connect();
+    let uid = nix::unistd::geteuid();
+    let text = fs::read_to_string(machine.system.config()).unwrap();
+    fs::write(machine.system.config(), text.replace("[serve]\n", &format!("[serve]\ndeny = \"{uid}\"\n"))).unwrap();
+    let spooler = machine.spooler.take().unwrap();
+    spooler.signal(Signal::SIGHUP);
+    eventually("the new rule holds", || machine.sendmail(&TO_BOB).input(MESSAGE).finish().status.code() == Some(77));
+    early.says("MAIL FROM:<me@x.org>\r\nRCPT TO:<bob@x.org>\r\nDATA\r\n");
+    ["250", "250", "354"].iter().for_each(|code| drop(early.hears(code)));
+    early.says("Subject: s\r\n\r\nb\r\n.\r\n").hears("250 2.0.0 Ok: queued as");
+    // One that makes no sense changes nothing.
+    fs::write(machine.system.config(), "[serve]\nnonsense = 1\n").unwrap();
+    spooler.signal(Signal::SIGHUP);
+    machine.sendmail(&TO_BOB).input(MESSAGE).fails(77);
+    spooler.signal(Signal::SIGTERM);
+    assert_eq!(spooler.finish().exits(0).stderr, "");
+}
+
 #[test]
 fn as_process_1_of_a_container_it_ends_when_told_and_buries_the_dead() {
     let namespaces = ["--pid", "--fork", "--mount-proc", "--kill-child"];
@@ -135,7 +262,7 @@ fn as_process_1_of_a_container_it_ends_when_told_and_buries_the_dead() {
     let enter = format!("--target={first}");
     let orphan = Command::new("nsenter").args([&enter, "--pid", "sh", "-c", "(sleep 0.05 &)"]).status().unwrap();
     assert!(orphan.success());
-    eventually("only the sender is left", || children(first).len() == 1);
+    eventually("only the sender and who hears callers are left", || children(first).len() == 2);
     kill(first, Signal::SIGTERM).unwrap();
     assert_eq!(spooler.finish().exits(0).stderr, "");
 }

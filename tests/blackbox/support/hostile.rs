@@ -96,6 +96,7 @@ impl Hostile {
 }
 
 /// So many values, or INJECTION times as many, others for each seed. Every end comes first, with every payload in turn.
+#[allow(clippy::disallowed_macros, reason = "the harness keeps it, for a campaign that counts")]
 pub fn values(count: usize, seed: usize) -> Vec<Hostile> {
     let times = std::env::var("INJECTION").map_or(1, |times| times.parse().unwrap());
     let count = count * times;

@@ -5,8 +5,8 @@ pub mod relay;
 pub mod run;
 pub mod sandbox;
 
-pub use relay::{Act, Certificate, Received, Relay, Script, Security, raw, say};
-pub use run::{Finished, spellings_of};
+pub use relay::{Act, Certificate, Cheat, ClientAuth, Received, Relay, Script, Security, raw, say};
+pub use run::{Finished, Run, spellings_of};
 pub use sandbox::{PASSWORD, Sandbox, USER};
 
 use std::thread;

@@ -83,6 +83,7 @@ fn account(port: u16, login: bool) -> Account {
         secret: login.then(|| Secret::Literal(Password::new(b"s3cret-s3cret".to_vec()))),
         auth: Auth::Auto,
         trust: Trust::System,
+        certificate: None,
         ehlo_name: Some("client.example".into()),
         from: None,
         identities: Vec::new(),

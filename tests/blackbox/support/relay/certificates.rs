@@ -4,9 +4,10 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, SanType,
     date_time_ymd,
 };
-use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
 use std::net::Ipv4Addr;
 use std::sync::{Arc, OnceLock};
 
@@ -57,22 +58,46 @@ mod old {
     pub const KEY: &str = include_str!("../../../data/tls/leaf.key");
 }
 
+/// Whether a relay looks at its client's certificate, which must be by the CA of [`authority`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientAuth {
+    None,
+    /// It may show one.
+    Asked,
+    /// No connection without one.
+    Required,
+}
+
+/// The PEM of a client's certificate and of its key.
+pub fn client(known: bool) -> (String, String) {
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new(vec!["client.example".into()]).unwrap();
+    let signed = match known {
+        true => params.signed_by(&key, trusted()),
+        false => params.signed_by(&key, &new_authority("nobody knows me")),
+    };
+    (signed.unwrap().pem(), key.serialize_pem())
+}
+
 /// The PEM of the CAs that clients trust: one that makes what is wanted of it, and two that are weak.
 pub fn authority() -> String {
     trusted().pem() + old::SHORT_AUTHORITY + old::SHA1_AUTHORITY
 }
 
 /// The TLS side of a relay with that certificate.
-pub(super) fn server_config(certificate: Certificate) -> Arc<ServerConfig> {
+pub(super) fn server_config(certificate: Certificate, client_auth: ClientAuth) -> Arc<ServerConfig> {
     let (chain, key) = leaf(certificate);
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .unwrap();
-    Arc::new(config)
+    let mut roots = RootCertStore::empty();
+    roots.add(trusted().der().clone()).unwrap();
+    let clients = WebPkiClientVerifier::builder_with_provider(roots.into(), Arc::clone(&provider));
+    let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let builder = match client_auth {
+        ClientAuth::None => builder.with_no_client_auth(),
+        ClientAuth::Asked => builder.with_client_cert_verifier(clients.allow_unauthenticated().build().unwrap()),
+        ClientAuth::Required => builder.with_client_cert_verifier(clients.build().unwrap()),
+    };
+    Arc::new(builder.with_single_cert(chain, key).unwrap())
 }
 
 fn leaf(certificate: Certificate) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {

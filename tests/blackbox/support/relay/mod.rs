@@ -5,15 +5,20 @@
 
 pub mod base64;
 pub mod certificates;
+mod login;
+#[path = "../../../../src/submission/md5.rs"]
+mod md5;
 pub mod record;
+pub mod scram;
 pub mod script;
 mod session;
 mod stream;
 
 #[allow(unused_imports, reason = "each user of this module takes its own part")]
 pub use self::{
-    certificates::Certificate,
+    certificates::{Certificate, ClientAuth},
     record::{Conversation, Login, Received, Record},
+    scram::Cheat,
     script::{Act, Script, Security, raw, say},
 };
 
@@ -182,7 +187,8 @@ impl Shared {
 impl Play {
     fn new(script: Script) -> Play {
         let happened = script.rules.iter().map(|_| AtomicUsize::new(0)).collect();
-        Play { tls: certificates::server_config(script.certificate), happened, script }
+        let tls = certificates::server_config(script.certificate, script.client_auth);
+        Play { tls, happened, script }
     }
 
     /// Whether the script has something about an event, without letting it happen.

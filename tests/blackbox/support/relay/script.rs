@@ -1,7 +1,8 @@
 //! What a relay does, as data: how its connections are secured, what it offers, whom it lets in, and where it leaves
 //! the path of good behaviour.
 
-use super::certificates::Certificate;
+use super::certificates::{Certificate, ClientAuth};
+use super::scram::{Cheat, Terms};
 use std::time::Duration;
 
 /// Everything a relay is told before it starts.
@@ -9,8 +10,10 @@ use std::time::Duration;
 pub struct Script {
     pub(super) security: Security,
     pub(super) certificate: Certificate,
+    pub(super) client_auth: ClientAuth,
     pub(super) extensions: Vec<String>,
     pub(super) mechanisms: String,
+    pub(super) terms: Terms,
     /// User name and password pairs that may log in; none means that nobody has to.
     pub(super) logins: Vec<(String, String)>,
     pub(super) rules: Vec<Rule>,
@@ -76,8 +79,10 @@ impl Script {
         Script {
             security,
             certificate: Certificate::Good,
+            client_auth: ClientAuth::None,
             extensions: ["PIPELINING", "SIZE 35882577", "8BITMIME", "ENHANCEDSTATUSCODES"].map(String::from).to_vec(),
             mechanisms: "PLAIN LOGIN".into(),
+            terms: Terms::default(),
             logins: Vec::new(),
             rules: Vec::new(),
         }
@@ -111,6 +116,24 @@ impl Script {
     /// Offers these SASL mechanisms instead of PLAIN and LOGIN.
     pub fn mechanisms(mut self, mechanisms: &str) -> Script {
         self.mechanisms = mechanisms.into();
+        self
+    }
+
+    /// Asks for so many rounds of SCRAM.
+    pub fn rounds(mut self, rounds: u32) -> Script {
+        self.terms.rounds = rounds;
+        self
+    }
+
+    /// Cheats in SCRAM.
+    pub fn cheating(mut self, cheat: Cheat) -> Script {
+        self.terms.cheat = cheat;
+        self
+    }
+
+    /// Wants to see a certificate of the client's.
+    pub fn client_auth(mut self, client_auth: ClientAuth) -> Script {
+        self.client_auth = client_auth;
         self
     }
 

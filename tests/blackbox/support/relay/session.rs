@@ -1,10 +1,10 @@
-//! One connection: SMTP as a strict and patient relay speaks it (RFC 5321, 2920, 3030, 3207, 4954), leaving that path
-//! where the script says so.
+//! One connection: SMTP as a strict and patient relay speaks it (RFC 5321, 2920, 3030, 3207), leaving that path
+//! where the script says so. AUTH is in `login.rs`.
 
-use super::record::{Conversation, Line, Login, Received, Recipient, Who};
+use super::record::{Conversation, Line, Received, Recipient, Who};
 use super::script::{Act, Security};
 use super::stream::Stream;
-use super::{Play, Shared, base64};
+use super::{Play, Shared};
 use nix::sys::socket::{setsockopt, sockopt};
 use std::io;
 use std::net::TcpStream;
@@ -38,7 +38,7 @@ pub(super) fn serve(socket: TcpStream, shared: &Shared) {
 }
 
 /// How a connection ends.
-enum End {
+pub(super) enum End {
     Close,
     Reset,
     /// The client went, or something broke.
@@ -54,20 +54,20 @@ impl From<io::Error> for End {
 /// The infallible result of a loop that only ends.
 enum Never {}
 
-struct Session<'a> {
-    stream: Stream,
-    shared: &'a Shared,
-    play: &'a Play,
+pub(super) struct Session<'a> {
+    pub stream: Stream,
+    pub shared: &'a Shared,
+    pub play: &'a Play,
     index: usize,
-    state: State,
+    pub state: State,
     messages: usize,
 }
 
 /// What EHLO, AUTH and MAIL have established.
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     greeted: bool,
-    login: Option<String>,
+    pub login: Option<String>,
     transaction: Option<Received>,
 }
 
@@ -135,7 +135,7 @@ impl Session<'_> {
         offers
     }
 
-    fn offered(&self, keyword: &str) -> bool {
+    pub(super) fn offered(&self, keyword: &str) -> bool {
         self.offers().iter().any(|offer| offer.split(' ').next() == Some(keyword))
     }
 
@@ -157,56 +157,6 @@ impl Session<'_> {
             record.conversations[index].server_name = name;
         });
         Ok(())
-    }
-
-    fn authenticate(&mut self, line: &str) -> Result<(), End> {
-        let mut words = line.split(' ').skip(1);
-        let mechanism = words.next().unwrap_or_default().to_ascii_uppercase();
-        if !self.offered("AUTH") || !self.play.script.mechanisms.split(' ').any(|offer| offer == mechanism) {
-            self.offend("AUTH that was not offered");
-            self.react(line, "504 5.7.4 unrecognized authentication type")?;
-            return Ok(());
-        }
-        if !self.play.acts_on(line) {
-            return self.credentials(&mechanism, words.next());
-        }
-        self.react(line, "535 5.7.8 authentication failed")?;
-        Ok(())
-    }
-
-    fn credentials(&mut self, mechanism: &str, initial: Option<&str>) -> Result<(), End> {
-        let challenge = if mechanism == "LOGIN" { "VXNlcm5hbWU6" } else { "" };
-        let first = match initial {
-            Some("=") => String::new(),
-            Some(initial) => initial.to_string(),
-            None => self.ask(challenge)?,
-        };
-        let first = decoded(&first);
-        let (user, password) = match mechanism {
-            "LOGIN" => (first, decoded(&self.ask("UGFzc3dvcmQ6")?)),
-            "PLAIN" => {
-                let mut parts = first.split('\0').skip(1).map(str::to_string);
-                (parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
-            }
-            _ => bearer(&first),
-        };
-        let accepted = self.play.script.logins.contains(&(user.clone(), password.clone()));
-        if !accepted && mechanism.contains("OAUTH") {
-            self.ask(&base64::encode(br#"{"status":"400","schemes":"Bearer","scope":"https://mail.google.com/"}"#))?;
-        }
-        let usual = if accepted { "235 2.7.0 accepted" } else { "535 5.7.8 authentication failed" };
-        let secure = self.stream.is_secure();
-        let login = Login { mechanism: mechanism.into(), user: user.clone(), password, secure, accepted };
-        self.shared.note(|record| record.logins.push(login));
-        if self.react("login", usual)? == 235 {
-            self.state.login = Some(user);
-        }
-        Ok(())
-    }
-
-    fn ask(&mut self, challenge: &str) -> Result<String, End> {
-        self.say(format!("334 {challenge}\r\n").as_bytes())?;
-        self.command()
     }
 
     fn mail(&mut self, line: &str) -> Result<(), End> {
@@ -312,7 +262,7 @@ impl Session<'_> {
     }
 
     /// Does what the script has for an event, else says the usual; the code of the first line said.
-    fn react(&mut self, event: &str, usual: &str) -> Result<u16, End> {
+    pub(super) fn react(&mut self, event: &str, usual: &str) -> Result<u16, End> {
         let acts = self.play.acts(event).to_vec();
         self.perform(&acts, usual)
     }
@@ -371,14 +321,14 @@ impl Session<'_> {
         Ok(bytes)
     }
 
-    fn say(&mut self, bytes: &[u8]) -> Result<(), End> {
+    pub(super) fn say(&mut self, bytes: &[u8]) -> Result<(), End> {
         for line in String::from_utf8_lossy(bytes).lines().take(100) {
             self.note_line(Who::Relay, line);
         }
         Ok(self.stream.send(bytes)?)
     }
 
-    fn command(&mut self) -> Result<String, End> {
+    pub(super) fn command(&mut self) -> Result<String, End> {
         let line = self.stream.line()?;
         let Some(text) = line.strip_suffix(b"\r\n") else {
             self.offend("a command that ends with a bare LF");
@@ -397,7 +347,7 @@ impl Session<'_> {
         self.shared.note(|record| record.conversations[self.index].lines.push(line));
     }
 
-    fn offend(&self, what: &str) {
+    pub(super) fn offend(&self, what: &str) {
         self.shared.note(|record| record.offences.push(what.to_string()));
     }
 
@@ -496,20 +446,6 @@ fn path(line: &str) -> Option<(String, Vec<String>)> {
     })?;
     let parameters = line[end + 1..].split_whitespace().map(str::to_string).collect();
     Some((line[start..end].to_string(), parameters))
-}
-
-fn decoded(text: &str) -> String {
-    base64::decode(text).map_or_else(String::new, |bytes| String::from_utf8_lossy(&bytes).into_owned())
-}
-
-/// User and token of an XOAUTH2 or OAUTHBEARER response.
-fn bearer(response: &str) -> (String, String) {
-    let value = |start: &str| {
-        let found = response.split(['\x01', ',']).find_map(|part| part.strip_prefix(start));
-        found.unwrap_or_default().to_string()
-    };
-    let user = value("user=");
-    (if user.is_empty() { value("a=") } else { user }, value("auth=Bearer "))
 }
 
 #[cfg(test)]

@@ -24,6 +24,17 @@ impl Stream {
         self.tls.is_some()
     }
 
+    /// Whether the client has shown a certificate, which was verified.
+    pub fn has_client_certificate(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.conn.peer_certificates().is_some())
+    }
+
+    /// The `tls-exporter` channel binding (RFC 9266).
+    pub fn channel_binding(&self) -> Option<[u8; 32]> {
+        let connection = &self.tls.as_ref()?.conn;
+        connection.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(b"")).ok()
+    }
+
     /// What the client sent beyond what was read.
     pub fn ahead(&self) -> &[u8] {
         &self.ahead

@@ -1,0 +1,81 @@
+//! What each kind of process still needs once it has read its configuration, and the moment from which it has no more:
+//! before a relay's first word, or a local caller's.
+
+use super::context::Context;
+use crate::config::{Sandbox, Secret, Store, Trust, steward};
+use crate::sandbox::{self, Needs, Signals};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether this process, or the one it was split from, has shut itself in.
+static SHUT: AtomicBool = AtomicBool::new(false);
+
+/// Before anything is submitted, and before there are threads. Programs that give passwords are run by a steward from
+/// now on; without one that can be had, all stays open: nothing is held up for the sake of the walls.
+pub fn before_relays(context: &Context) {
+    let hears_relays = || context.config.accounts.iter().any(|account| account.store.is_none());
+    if context.config.sandbox == Sandbox::Off || SHUT.load(Ordering::Relaxed) || !hears_relays() {
+        return;
+    }
+    if steward::appoint(&context.config.accounts).is_err() {
+        return;
+    }
+    SHUT.store(true, Ordering::Relaxed);
+    sandbox::enter(&of_sender(context));
+}
+
+/// Before the spooler hears local users. What it returns has to hold as long as they are heard; else another process
+/// has to.
+pub fn before_callers(context: &Context) -> sandbox::Seen {
+    if context.config.sandbox == Sandbox::Off {
+        return sandbox::Seen::now(Vec::new());
+    }
+    let log = context.log.ready_file().map(Path::to_path_buf);
+    let seen = sandbox::Seen::now(REPLACED.iter().map(PathBuf::from).chain(log.clone()).collect());
+    sandbox::enter(&of_acceptor(context, log));
+    seen
+}
+
+/// Files that are replaced by others as users come and go, and logs grow old.
+const REPLACED: [&str; 2] = ["/etc/passwd", "/etc/group"];
+
+fn of_sender(context: &Context) -> Needs {
+    let accounts = &context.config.accounts;
+    let mut needs =
+        Needs { read: sandbox::name_services(), keep: vec![context.config.spool.clone()], ..Needs::default() };
+    needs.read.extend(context.roots.bundle());
+    // DNS over TCP, for answers that are too long for a datagram.
+    needs.ports.push(53);
+    // For who goes on without his caller.
+    needs.write.push("/dev/null".into());
+    needs.write.extend(context.log.ready_file().map(Path::to_path_buf));
+    // A new one is written beside it, and takes its place.
+    needs.keep.extend(context.config.metrics_file.as_deref().and_then(Path::parent).map(Path::to_path_buf));
+    for account in accounts {
+        needs.read.extend(account.secret.as_ref().and_then(Secret::file).map(Path::to_path_buf));
+        needs.ports.extend(account.endpoints.iter().map(|endpoint| endpoint.port));
+        if let Trust::File(path) = &account.trust {
+            needs.read.push(path.clone());
+        }
+        if let Some(shown) = &account.certificate {
+            needs.read.extend([shown.certificate.clone(), shown.key.clone()]);
+        }
+        match &account.store {
+            None => {}
+            Some(Store::Maildir(folder)) => needs.keep.push(folder.clone()),
+            // Its lock is a file beside it, which may name a process that is gone.
+            Some(Store::Mbox(file)) => {
+                needs.keep.extend(file.parent().map(Path::to_path_buf));
+                needs.signals = Signals::All;
+            }
+        }
+    }
+    needs
+}
+
+fn of_acceptor(context: &Context, log: Option<PathBuf>) -> Needs {
+    let mut read = sandbox::user_services();
+    // Who calls: the name of the program, the owner of a loopback connection.
+    read.push("/proc".into());
+    Needs { read, write: log.into_iter().collect(), keep: vec![context.config.spool.clone()], ..Needs::default() }
+}
