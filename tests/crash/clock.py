@@ -76,7 +76,7 @@ def frozen(world, count):
 
 def campaign(subject, folder, full):
     if not library():
-        return "libfaketime is not installed", []
+        return {"skipped": "libfaketime is not installed"}, []
     world = World(subject, pathlib.Path(folder) / "clock")
     journeys = [(moments, "UTC") for moments in itertools.product(JUMPS, repeat=3)]
     journeys += [((night, night, "right"), "Europe/Berlin") for night in NIGHTS]
