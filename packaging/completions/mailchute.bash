@@ -71,9 +71,10 @@ _mailchute() {
     'queue remove '*) options='--all --older-than'
         [[ $current == -* ]] || { _mailchute_words "$(_mailchute_entries queue list)"; return; } ;;
     'queue dead ') options='--json' words='list retry remove' ;;
-    'help ') options='' words='queue setup import doctor health providers serve help' ;;
+    'help ') options='' words='queue setup login import doctor health providers serve help' ;;
     'queue ') options='--json' words='list show metrics flush retry hold release remove dead' ;;
-    'setup '*) options='--provider --host --port --user --password-stdin --password-command --token-command --maildir --root --default --replace --test-mail --no-test' ;;
+    'setup '*) options='--provider --host --port --user --password-stdin --keyring --password-command --token-command --maildir --root --default --replace --test-mail --no-test' ;;
+    'login '*) options='--device --password-stdin --no-test' ;;
     'import '*) options='--write --replace'
         if [ "$said" = 'import ' ]; then words='msmtp ssmtp nullmailer dma postfix git'; else [[ $current == -* ]] || { _mailchute_files; return; }; fi ;;
     'doctor '*) options='--json' ;;
@@ -81,7 +82,7 @@ _mailchute() {
     'providers '*) options=''
         [[ $current == -* ]] || { _mailchute_words "$(_mailchute_providers)"; return; } ;;
     'serve '*) options='--accept --send' ;;
-    '') options='-B -b -e -F -f -G -I -i -N -n -O -o -q -R -r -t -V --version' words='queue setup import doctor health providers serve help' ;;
+    '') options='-B -b -e -F -f -G -I -i -N -n -O -o -q -R -r -t -V --version' words='queue setup login import doctor health providers serve help' ;;
     esac
     [[ $current != -* ]] || words="$options -a --account -C --config -v --help"
     _mailchute_words "$words"
