@@ -72,8 +72,9 @@ def www_data(lab, report):
     # Its relay is known to DNS alone, and only over TCP.
     view.write("/etc/hosts", "127.0.0.1 localhost\n")
     view.write("/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n")
-    view.write("/etc/resolv.conf", "nameserver 127.0.0.1\n")
-    names = Names("127.0.0.1", {"postfix.test": relay.address})
+    # An address of its own: what setup finds has a name server, too.
+    view.write("/etc/resolv.conf", "nameserver 127.0.0.54\n")
+    names = Names("127.0.0.54", {"postfix.test": relay.address})
     for folder, mode in (("/run/mailchute", "755"), ("/var/spool/mailchute", "700"), (CREDENTIALS, "500")):
         view.call(["install", "-d", "-o", "mailchute", "-g", "mailchute", "-m", mode, folder])
     halves = [half(view, "--accept", {}), half(view, "--send", {"CREDENTIALS_DIRECTORY": CREDENTIALS})]
