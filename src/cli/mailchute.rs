@@ -3,7 +3,7 @@
 
 use super::options::{self, Meaning, Task, Verdict};
 use super::own::{COMMANDS, Command, Given};
-use super::{Global, Invocation, UsageError, Verbosity, help, sendmail, usage};
+use super::{Global, Invocation, UsageError, Verbosity, age, help, sendmail, usage};
 use lexopt::{Arg, Parser};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -89,7 +89,9 @@ fn command(first: String, mut lexer: Parser, mut global: Global) -> Result<Invoc
                 let row = found.map_or_else(|| take_row(&mut given.words), Ok)?;
                 let option = option(row, name)?;
                 let value = if option.ends_with('=') { lexer.value().map_err(usage::lexing)? } else { OsString::new() };
-                given.options.push((option, value.to_string_lossy().into_owned()));
+                let value = value.to_string_lossy().into_owned();
+                check(option, &value)?;
+                given.options.push((option, value));
                 found = Some(row);
             }
         }
@@ -125,6 +127,18 @@ fn option(row: &Command, name: &str) -> Result<&'static str, UsageError> {
     let found = options().find(|option| bare(option) == name);
     let known = options().map(bare).chain(["account", "config", "help"]);
     found.ok_or_else(|| UsageError::unknown_words(name, known))
+}
+
+/// Whether a value is what its option takes, where that is not any text.
+fn check(option: &'static str, value: &str) -> Result<(), UsageError> {
+    let (fits, expected) = match option {
+        "port=" => (value.parse().is_ok_and(|port: u16| port > 0), "a number from 1 to 65535"),
+        "older-than=" | "warn-age=" | "crit-age=" => (age::parse(value).is_some(), "an age, as in 30m, 12h or 5d"),
+        "warn-queued=" | "crit-queued=" => (value.parse::<u64>().is_ok(), "a number"),
+        _ => return Ok(()),
+    };
+    let option = format!("--{}", option.trim_end_matches('='));
+    if fits { Ok(()) } else { Err(UsageError::BadArgument { option, value: value.to_owned(), expected }) }
 }
 
 fn names() -> impl Iterator<Item = &'static str> {
@@ -241,7 +255,8 @@ mod tests {
             ("queue retry", "usage: mailchute queue retry id ..."),
             ("queue remove", "usage: mailchute queue remove id ... | --all | --older-than age"),
             ("queue remove a --all", "usage: mailchute queue remove id ... | --all | --older-than age"),
-            ("queue remove --older-than 5", "usage: mailchute queue remove id ... | --all | --older-than age"),
+            ("queue remove --older-than 5", "option --older-than: \"5\" is not an age, as in 30m, 12h or 5d"),
+            ("setup a@x.org --port abc", "option --port: \"abc\" is not a number from 1 to 65535"),
             ("queue remove --older-than", "option --older-than needs an argument"),
             ("queue list --jsno", "unknown option --jsno"),
             ("queue list --json=1", "option --json takes no argument"),
