@@ -7,8 +7,10 @@ use super::grant::Asker;
 use super::tokens::Tokens;
 use crate::clock::Moment;
 use crate::config::Password;
+use crate::diagnostic::chain;
 use crate::http;
-use crate::spool::{Slip, Spool, SpoolError};
+use crate::log::Log;
+use crate::spool::{Blank, Slip, Spool, SpoolError};
 use crate::submission::Patience;
 use crate::system;
 use std::thread;
@@ -25,6 +27,7 @@ pub struct Keeper<'a> {
     pub asker: Asker<'a>,
     /// The login name they are for.
     pub user: &'a str,
+    pub log: &'a Log,
 }
 
 /// Whose turn it is.
@@ -53,7 +56,7 @@ impl Keeper<'_> {
                 return Ok(tokens.access);
             }
             match self.hold(&slip)? {
-                Hold::Ours => return self.renew(tokens, patience),
+                Hold::Ours => return self.renew(&slip, tokens, patience),
                 // Who has waited for the lock finds what the other one got.
                 Hold::Past => continue,
                 Hold::Theirs => {}
@@ -111,28 +114,37 @@ impl Keeper<'_> {
         }
     }
 
-    /// Asks for a new token, with the lock in hand.
-    fn renew(&self, tokens: Tokens, patience: &mut Patience) -> Result<Password, OauthError> {
+    /// Asks for a new token, with the lock in hand. Where what is got cannot be kept, nothing is asked: many servers
+    /// take a refresh token once only.
+    fn renew(&self, slip: &Slip, tokens: Tokens, patience: &mut Patience) -> Result<Password, OauthError> {
         if let Some(words) = &tokens.ended {
             return Err(self.ended(words.clone()));
         }
         let Some(refresh) = &tokens.refresh else {
             return Err(OauthError::NoRefresh(self.asker.account.to_owned()));
         };
+        let blank = slip.blank()?;
         match patience.bounded(http::WHOLE, http::STEP, |patience| self.asker.refresh(refresh, patience)) {
             Ok(grant) => {
                 let tokens = tokens.renewed(grant, Moment::now());
-                // On a full disk the token in hand still lets this mail go; the next process asks again.
-                let _ = self.write(&tokens);
+                // The token in hand still lets this mail go.
+                self.fill(blank, &tokens);
                 Ok(tokens.access)
             }
             Err(OauthError::Ended { words, .. }) => {
                 // A login that has ended never comes back: nothing more is asked of the server. What cannot be noted is
                 // only asked again.
-                let _ = self.write(&tokens.ended_by(words.clone()));
+                self.fill(blank, &tokens.ended_by(words.clone()));
                 Err(self.ended(words))
             }
             Err(error) => Err(error),
+        }
+    }
+
+    fn fill(&self, blank: Blank, tokens: &Tokens) {
+        if let Err(error) = blank.fill(&tokens.write()) {
+            let account = self.asker.account;
+            self.log.note(&format!("account {account}: the renewed token is lost: {}", chain(&error)));
         }
     }
 
@@ -172,12 +184,26 @@ mod tests {
     use crate::submission::Roots;
 
     #[test]
+    fn a_refresh_token_is_not_used_up_when_its_successor_cannot_be_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = Spool::open(&folder.path().join("spool")).unwrap();
+        let (settings, roots, log) = (settings(), Roots::default(), Log::silent());
+        let asker = Asker { account: "gmail", settings: &settings, client: Client { roots: &roots } };
+        let keeper = Keeper { spool: &spool, asker, user: "me@x.org", log: &log };
+        let tokens = keeper.keep(grant("a", Some("r"), 0)).unwrap();
+        let slip = spool.tokens("gmail").unwrap().unwrap();
+        std::fs::remove_dir_all(spool.path().join("tokens")).unwrap();
+        let error = keeper.renew(&slip, tokens, &mut http::patience()).unwrap_err();
+        assert!(matches!(error, OauthError::Spool(_)) && error.passes(), "{error}");
+    }
+
+    #[test]
     fn a_login_is_kept_behind_a_renewal_that_is_under_way() {
         let folder = tempfile::tempdir().unwrap();
         let spool = Spool::open(&folder.path().join("spool")).unwrap();
-        let (settings, roots) = (settings(), Roots::default());
+        let (settings, roots, log) = (settings(), Roots::default(), Log::silent());
         let asker = Asker { account: "gmail", settings: &settings, client: Client { roots: &roots } };
-        let keeper = Keeper { spool: &spool, asker, user: "me@x.org" };
+        let keeper = Keeper { spool: &spool, asker, user: "me@x.org", log: &log };
         let first = keeper.keep(grant("first", None, 3600)).unwrap();
         let renewal = spool.tokens("gmail").unwrap().unwrap();
         assert!(renewal.lock().unwrap());
