@@ -218,7 +218,7 @@ impl Editor {
             let Some(account) = account.as_table_like_mut() else { continue };
             taken.extend(take(account, "password", name.get()));
             if let Some(client) = account.get_mut("oauth2").and_then(Item::as_table_like_mut) {
-                taken.extend(take(client, "client-secret", &format!("{}.client-secret", name.get())));
+                taken.extend(take(client, "client-secret", &format!("{}+client-secret", name.get())));
             }
         }
         taken
@@ -357,10 +357,10 @@ mod tests {
             let mut editor = Editor::open(&path).unwrap();
             let taken = editor.take_secrets();
             let taken: Vec<_> = taken.iter().map(|(name, secret)| (name.as_str(), secret.as_str())).collect();
-            assert_eq!(taken, [("w", "p\n"), ("g.client-secret", "s\n")]);
+            assert_eq!(taken, [("w", "p\n"), ("g+client-secret", "s\n")]);
             let text = editor.text();
             assert!(!text.contains("\"p\"") && !text.contains("\"s\""), "{}", text.as_str());
-            assert!(text.contains("client-secret-file = \"secrets/g.client-secret\""), "{}", text.as_str());
+            assert!(text.contains("client-secret-file = \"secrets/g+client-secret\""), "{}", text.as_str());
             editor.text().parse::<DocumentMut>().unwrap();
         }
     }
