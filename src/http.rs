@@ -196,7 +196,7 @@ fn chunks(octets: &mut Zeroizing<Vec<u8>>, more: &mut Source) -> Result<Zeroizin
             // Trailers may follow and say nothing that is asked here.
             Ok(Status::Complete((_, 0))) => return Ok(body),
             Ok(Status::Complete((lead, size))) => {
-                let size = usize::try_from(size).ok().filter(|size| body.len() + size <= BODY);
+                let size = usize::try_from(size).ok().filter(|size| *size <= BODY - body.len());
                 let size = size.ok_or(Trouble::TooLong)?;
                 octets.drain(..lead);
                 let chunk = exactly(size + 2, octets, more)?;
@@ -328,6 +328,10 @@ mod tests {
             (&["HTTP/1.1 200 OK\r\nContent-Length: +3\r\n\r\nabc"], Err(Trouble::Garbled)),
             (&["HTTP/1.1 200 OK\r\nContent-Length: 65537\r\n\r\n"], Err(Trouble::TooLong)),
             (&["HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n"], Err(Trouble::TooLong)),
+            (
+                &["HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nffffffffffffffff\r\n"],
+                Err(Trouble::TooLong),
+            ),
             (&["220 relay ESMTP\r\n"], Err(Trouble::Garbled)),
             (&[], Err(Trouble::Short)),
         ] {

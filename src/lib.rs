@@ -33,7 +33,7 @@
 //! queue       -> exit diagnostic clock mail spool log
 //! submission  -> exit diagnostic clock mail config system
 //! http        -> exit diagnostic config submission
-//! oauth       -> exit diagnostic clock config system spool submission http
+//! oauth       -> exit diagnostic clock log config system spool submission http
 //! delivery    -> clock mail config
 //! server      -> exit diagnostic clock mail spool
 //! commands    -> *

@@ -40,7 +40,7 @@ pub fn open(
 /// The keeper of an account's tokens.
 pub fn keeper<'a>(context: &'a Context, spool: &'a Spool, account: &'a Account, settings: &'a OAuth2) -> Keeper<'a> {
     let asker = Asker { account: &account.name, settings, client: Client { roots: &context.roots } };
-    Keeper { spool, asker, user: account.user.as_deref().unwrap_or_default() }
+    Keeper { spool, asker, user: account.user.as_deref().unwrap_or_default(), log: &context.log }
 }
 
 fn token(

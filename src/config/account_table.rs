@@ -168,7 +168,7 @@ fn mailbox(section: &Section, key: &str, text: Text) -> Result<Mailbox, ConfigEr
 fn digest(account: &Account, section: &Section) -> u64 {
     let secret = account.secret.as_ref();
     let stamp = secret.map_or(0, |secret| match secret.is_literal() {
-        true => file::stamp(section.file_of("password")),
+        true => file::stamp(secret_keys::literal_file(section)),
         false => secret.stamp(),
     });
     let shown = account.certificate.as_ref().map_or(0, ClientCertificate::stamp);

@@ -11,7 +11,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown, fchown};
 use std::path::{Path, PathBuf};
-use toml_edit::{Array, DocumentMut, Item, Table, Value};
+use toml_edit::{Array, DocumentMut, Item, Table, TableLike, Value};
 use zeroize::Zeroizing;
 
 /// A file being changed; nothing is written before [`Editor::write`].
@@ -20,7 +20,7 @@ pub struct Editor {
     document: DocumentMut,
 }
 
-/// Where the spooler's passwords are, beside the configuration: a folder of root's that only the spooler can enter.
+/// Where the spooler's secrets are, beside the configuration: a folder of root's that only the spooler can enter.
 const SECRETS: &str = "secrets";
 
 /// One key of an account and what it becomes.
@@ -184,7 +184,7 @@ impl Editor {
     }
 
     /// Writes the file, durably: a reader sees the old one or the new one. It is closed to all others; for a spooler,
-    /// each password of it moves to a file of the spooler's first.
+    /// each secret of it moves to a file of the spooler's first.
     ///
     /// # Errors
     /// A folder or file cannot be written.
@@ -196,11 +196,11 @@ impl Editor {
             Keeper::Caller => put(&path, self.text().as_bytes(), 0o600, None),
             Keeper::Spooler { uid, gid } => {
                 let secrets = folder.join(SECRETS);
-                for (name, password) in self.take_passwords() {
+                for (name, secret) in self.take_secrets() {
                     make_folder(&secrets)?;
                     chown(&secrets, None, Some(gid))?;
                     fs::set_permissions(&secrets, fs::Permissions::from_mode(0o750))?;
-                    put(&secrets.join(name), password.as_bytes(), 0o600, Some((uid, gid)))?;
+                    put(&secrets.join(name), secret.as_bytes(), 0o600, Some((uid, gid)))?;
                 }
                 put(&path, self.text().as_bytes(), 0o644, None)
             }
@@ -208,21 +208,28 @@ impl Editor {
         written.map_err(|error| ConfigError::of_file(&self.path, format!("not written: {error}")))
     }
 
-    /// Has each account name a file for its password; what those files must hold.
-    fn take_passwords(&mut self) -> Vec<(String, Zeroizing<String>)> {
+    /// Has each account name a file for each secret that stands in it; what those files must hold.
+    fn take_secrets(&mut self) -> Vec<(String, Zeroizing<String>)> {
         let Some(accounts) = self.document.get_mut("accounts").and_then(Item::as_table_like_mut) else {
             return Vec::new();
         };
         let mut taken = Vec::new();
         for (name, account) in accounts.iter_mut() {
             let Some(account) = account.as_table_like_mut() else { continue };
-            if let Some(Item::Value(Value::String(password))) = account.remove("password") {
-                account.insert("password-file", Item::Value(format!("{SECRETS}/{}", name.get()).into()));
-                taken.push((name.get().to_owned(), Zeroizing::new(format!("{}\n", password.value()))));
+            taken.extend(take(account, "password", name.get()));
+            if let Some(client) = account.get_mut("oauth2").and_then(Item::as_table_like_mut) {
+                taken.extend(take(client, "client-secret", &format!("{}+client-secret", name.get())));
             }
         }
         taken
     }
+}
+
+/// Puts the file of this name in the place of a secret; what it must hold.
+fn take(table: &mut dyn TableLike, key: &str, name: &str) -> Option<(String, Zeroizing<String>)> {
+    let Some(Item::Value(Value::String(secret))) = table.remove(key) else { return None };
+    table.insert(&format!("{key}-file"), Item::Value(format!("{SECRETS}/{name}").into()));
+    Some((name.to_owned(), Zeroizing::new(format!("{}\n", secret.value()))))
 }
 
 fn make_folder(folder: &Path) -> io::Result<()> {
@@ -335,6 +342,27 @@ mod tests {
         editor.write(Keeper::Caller).unwrap();
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert!(fs::read_to_string(&real).unwrap().contains("gmail"));
+    }
+
+    #[test]
+    fn no_secret_stays_in_a_file_that_is_open_to_all() {
+        for oauth2 in [
+            "oauth2 = { client-id = \"c\", client-secret = \"s\" }\n",
+            "oauth2.client-id = \"c\"\noauth2.client-secret = \"s\"\n",
+            "[accounts.g.oauth2]\nclient-secret = \"s\"\nclient-id = \"c\"\n",
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("c");
+            fs::write(&path, format!("[accounts.w]\npassword = \"p\"\n[accounts.g]\n{oauth2}")).unwrap();
+            let mut editor = Editor::open(&path).unwrap();
+            let taken = editor.take_secrets();
+            let taken: Vec<_> = taken.iter().map(|(name, secret)| (name.as_str(), secret.as_str())).collect();
+            assert_eq!(taken, [("w", "p\n"), ("g+client-secret", "s\n")]);
+            let text = editor.text();
+            assert!(!text.contains("\"p\"") && !text.contains("\"s\""), "{}", text.as_str());
+            assert!(text.contains("client-secret-file = \"secrets/g+client-secret\""), "{}", text.as_str());
+            editor.text().parse::<DocumentMut>().unwrap();
+        }
     }
 
     #[test]

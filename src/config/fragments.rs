@@ -132,7 +132,8 @@ impl Loaded {
 #[cfg(test)]
 #[allow(clippy::disallowed_methods, reason = "tests make their own files")]
 mod tests {
-    use super::super::document::{Origin, Surroundings};
+    use super::super::document::{self, Origin, Surroundings};
+    use super::super::reader::Source;
     use super::super::{Config, provenance, read, usual_files};
     use super::*;
     use crate::diagnostic::render;
@@ -260,5 +261,31 @@ mod tests {
             config(&folder).unwrap_err(),
             "mailchute: /c/config.d: others can change it\nmailchute:   hint: chmod o-w /c/config.d\n"
         );
+    }
+
+    #[test]
+    fn a_secret_that_changes_in_a_fragment_changes_the_digest() {
+        let folder = tempfile::tempdir().unwrap();
+        let (main, other) = (folder.path().join("config.toml"), folder.path().join("50.toml"));
+        for (lines, secret) in [
+            ("host = \"x.org\"\nuser = \"u@x.org\"", "[accounts.a]\npassword = \"p\""),
+            (
+                "provider = \"gmail\"\nuser = \"u@x.org\"\noauth2.client-id = \"c\"",
+                "[accounts.a.oauth2]\nclient-secret = \"s\"",
+            ),
+        ] {
+            let text = format!("[accounts.a]\n{lines}\n");
+            std::fs::write(&main, &text).unwrap();
+            std::fs::write(&other, secret).unwrap();
+            let digest = || {
+                let over = [Fragment::behind(text.len() + 1, &other, secret)];
+                let source = Source { file: &main, text: &text, over: &over };
+                document::read(source, Origin::Usual, &Surroundings::sample()).unwrap().accounts.remove(0).digest
+            };
+            let before = digest();
+            assert_eq!(before, digest());
+            std::fs::File::open(&other).unwrap().set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+            assert_ne!(before, digest(), "{secret}");
+        }
     }
 }

@@ -215,3 +215,11 @@ fn credential(section: &Section, text: Text, origin: Origin, around: &Surroundin
     let folder = around.credentials.clone().unwrap_or_default();
     Ok(folder.join(text.value))
 }
+
+/// The file that a literal secret stands in.
+pub(super) fn literal_file<'a>(section: &Section<'a>) -> &'a Path {
+    match section.free_section("oauth2") {
+        Ok(Some(client)) => client.file_of("client-secret"),
+        _ => section.file_of("password"),
+    }
+}

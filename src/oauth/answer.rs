@@ -54,6 +54,10 @@ const USUAL: Duration = Duration::from_secs(600);
 const LONGEST: Duration = Duration::from_secs(366 * 86_400);
 /// RFC 8628 section 3.2.
 const INTERVAL: Duration = Duration::from_secs(5);
+/// The longest wait between two questions.
+pub const SLOWEST: Duration = Duration::from_secs(60);
+/// So long a code is waited for, at most.
+const TYPED: Duration = Duration::from_secs(30 * 60);
 /// So much is repeated of what a server says.
 const WORDS: usize = 300;
 
@@ -161,8 +165,8 @@ pub fn device(answer: &Answer) -> Result<Device, No> {
         code: taken(&mut said.device_code),
         user_code,
         address,
-        lifetime: seconds(&said.expires_in).unwrap_or(USUAL).min(LONGEST),
-        interval: seconds(&said.interval).unwrap_or(INTERVAL).max(Duration::from_secs(1)),
+        lifetime: seconds(&said.expires_in).unwrap_or(USUAL).min(TYPED),
+        interval: seconds(&said.interval).unwrap_or(INTERVAL).clamp(Duration::from_secs(1), SLOWEST),
     })
 }
 
@@ -270,6 +274,19 @@ mod tests {
             let device = device(&answer(200, &body)).unwrap();
             assert_eq!((device.user_code.as_str(), device.address.as_str()), ("AB-CD", "https://x.org/d"));
             assert_eq!((device.interval, device.lifetime), (INTERVAL, Duration::from_secs(900)));
+        }
+    }
+
+    #[test]
+    fn nobody_is_kept_waiting_for_as_long_as_a_server_likes() {
+        for (numbers, interval, lifetime) in [
+            (r#""interval":1e19,"expires_in":31536000"#, 60, 1800),
+            (r#""interval":0,"expires_in":"1e19""#, 1, 1800),
+            (r#""interval":-1,"expires_in":1e300"#, 5, 600),
+        ] {
+            let body = format!(r#"{{"device_code":"d","user_code":"A","verification_uri":"https://x.org",{numbers}}}"#);
+            let device = device(&answer(200, &body)).unwrap();
+            assert_eq!((device.interval.as_secs(), device.lifetime.as_secs()), (interval, lifetime), "{numbers}");
         }
     }
 

@@ -17,7 +17,7 @@ mod keeper;
 mod proof;
 mod tokens;
 
-pub use answer::{Device, Grant};
+pub use answer::{Device, Grant, SLOWEST};
 pub use error::OauthError;
 pub use grant::{Asker, Polled};
 pub use keeper::Keeper;

@@ -155,7 +155,7 @@ pub mod tests {
         }
     }
 
-    fn grant(access: &str, refresh: Option<&str>, seconds: u64) -> Grant {
+    pub fn grant(access: &str, refresh: Option<&str>, seconds: u64) -> Grant {
         let password = |text: &str| Password::new(text.as_bytes().to_vec());
         let lifetime = Duration::from_secs(seconds);
         Grant { access: password(access), refresh: refresh.map(password), lifetime }

@@ -141,18 +141,32 @@ pub fn write(directory: &Arc<Directory>, name: &str, unique: &str, content: &[u8
 }
 
 /// Puts a small file in the place of another, durably: a reader sees the old one or the new one.
-#[allow(clippy::disallowed_methods, reason = "the home of renameat")]
 pub fn replace(directory: &Arc<Directory>, name: &str, unique: &str, content: &[u8]) -> io::Result<()> {
     // Renaming needs a name to begin with.
-    let mut new = Unnamed::create(directory, unique, Birth::Temporary)?;
-    new.file.write_all_at(content, 0)?;
+    supplant(Unnamed::create(directory, unique, Birth::Temporary)?, name, content)
+}
+
+/// A file for [`supplant`] that has its place on the disk before its content is known.
+pub fn reserve(directory: &Arc<Directory>, unique: &str, octets: usize) -> io::Result<Unnamed> {
+    let new = Unnamed::create(directory, unique, Birth::Temporary)?;
+    new.file.write_all_at(&vec![0; octets], 0)?;
     sync_file(&new.file)?;
+    Ok(new)
+}
+
+/// Puts a file with a temporary name in the place of another one beside it, durably.
+#[allow(clippy::disallowed_methods, reason = "the home of renameat")]
+pub fn supplant(mut new: Unnamed, name: &str, content: &[u8]) -> io::Result<()> {
+    new.file.write_all_at(content, 0)?;
+    new.file.set_len(content.len().try_into().unwrap_or(u64::MAX))?;
+    sync_file(&new.file)?;
+    let directory = Arc::clone(&new.home);
     if let Some(temporary) = new.temporary.as_deref() {
-        let directory: &Directory = directory;
+        let directory: &Directory = &directory;
         retry(|| renameat(directory, temporary, directory, name))?;
     }
     new.temporary = None;
-    sync_directory(directory)
+    sync_directory(&directory)
 }
 
 /// Creates an empty file, readable by us alone, for what need not survive a power cut; one that is there stays.
@@ -295,6 +309,9 @@ mod tests {
         assert_eq!(fs::read(folder.path().join("ours/name")).unwrap(), b"one");
         replace(&home, "name", "u3", b"three").unwrap();
         assert_eq!(fs::read(folder.path().join("ours/name")).unwrap(), b"three");
+        supplant(reserve(&home, "u4", 64).unwrap(), "name", b"four").unwrap();
+        assert_eq!(fs::read(folder.path().join("ours/name")).unwrap(), b"four");
+        drop(reserve(&home, "u5", 64).unwrap());
         unlink(&home, "name").unwrap();
         unlink(&home, "name").unwrap();
         assert_eq!(fs::read_dir(folder.path().join("ours")).unwrap().count(), 0);

@@ -28,7 +28,7 @@ pub use progress::{Progress, State, Status};
 pub use queue_id::QueueId;
 pub use region::Region;
 pub use ticket::Ticket;
-pub use tokens::Slip;
+pub use tokens::{Blank, Slip};
 pub use totals::Totals;
 
 use crate::clock::Moment;

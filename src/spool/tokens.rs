@@ -5,19 +5,21 @@ use super::Spool;
 use super::accounts::file_name;
 use super::claim;
 use super::directory::{Access, Directory, Found};
-use super::durable;
+use super::durable::{self, Unnamed};
 use super::error::SpoolError;
 use super::queue_id::QueueId;
 use crate::clock::Moment;
 use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// The tokens of an account as they were when it was opened.
 #[derive(Debug)]
 pub struct Slip {
-    directory: Directory,
+    directory: Arc<Directory>,
     name: String,
     file: File,
     facts: Metadata,
@@ -34,7 +36,7 @@ impl Spool {
         };
         let path = directory.path().join(&name);
         match directory.find(&name, Access::Change).map_err(SpoolError::io("reading tokens", &path))? {
-            Found::Ours(file, facts) => Ok(Some(Slip { directory, name, file, facts })),
+            Found::Ours(file, facts) => Ok(Some(Slip { directory: directory.into(), name, file, facts })),
             Found::Nothing => Ok(None),
             Found::Foreign(why) => Err(SpoolError::Unsafe { path, why }),
         }
@@ -47,6 +49,20 @@ impl Spool {
         let Some(name) = file_name(account) else { return Err(trouble(ErrorKind::InvalidFilename.into())) };
         let unique = QueueId::new(Moment::now());
         durable::replace(&directory, &name, unique.as_str(), content).map_err(trouble)
+    }
+}
+
+/// A new file for the tokens of an account, with its place on the disk.
+pub struct Blank {
+    directory: PathBuf,
+    name: String,
+    file: Unnamed,
+}
+
+impl Blank {
+    /// Keeps the tokens in it, durably, in place of what was.
+    pub fn fill(self, content: &[u8]) -> Result<(), SpoolError> {
+        durable::supplant(self.file, &self.name, content).map_err(SpoolError::io("keeping tokens", &self.directory))
     }
 }
 
@@ -67,6 +83,18 @@ impl Slip {
         claim::lock(&self.file)
     }
 
+    /// Makes sure that new tokens can be kept in its place, before the old ones are used up.
+    ///
+    /// # Errors
+    /// There is no room, or the disk is not to be written to.
+    pub fn blank(&self) -> Result<Blank, SpoolError> {
+        let path = self.directory.path();
+        let unique = QueueId::new(Moment::now());
+        let file =
+            durable::reserve(&self.directory, unique.as_str(), ROOM).map_err(SpoolError::io("keeping tokens", path))?;
+        Ok(Blank { directory: path.to_path_buf(), name: self.name.clone(), file })
+    }
+
     /// Whether the file still stands under its name.
     pub fn is_current(&self) -> io::Result<bool> {
         self.directory.holds(&self.name, &self.facts)
@@ -78,6 +106,9 @@ pub const TOKENS: &str = "tokens";
 
 /// More than this is not ours: some tokens have a few KiB.
 const LIMIT: usize = 256 << 10;
+
+/// What nearly all tokens need.
+const ROOM: usize = 16 << 10;
 
 #[cfg(test)]
 mod tests {
@@ -99,6 +130,10 @@ mod tests {
         assert!(!first.is_current().unwrap());
         drop(first);
         assert!(second.lock().unwrap() && !second.is_current().unwrap());
-        assert_eq!(room.spool.tokens("gmail").unwrap().unwrap().content().unwrap().as_slice(), b"two");
+        let third = room.spool.tokens("gmail").unwrap().unwrap();
+        assert_eq!(third.content().unwrap().as_slice(), b"two");
+        third.blank().unwrap().fill(b"three").unwrap();
+        assert!(!third.is_current().unwrap());
+        assert_eq!(room.spool.tokens("gmail").unwrap().unwrap().content().unwrap().as_slice(), b"three");
     }
 }

@@ -315,6 +315,21 @@ fn the_doctor_says_how_the_tokens_stand() {
 }
 
 #[test]
+fn the_doctor_of_root_does_not_judge_the_tokens_of_the_spooler() {
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let provider = Provider::start();
+    let relay = relay_for([0]);
+    let sandbox = world(&relay, &provider);
+    provider.plant(&sandbox, 600, 3000);
+    std::os::unix::fs::chown(sandbox.spool(), Some(12_345), None).unwrap();
+    let said = sandbox.mailchute(["doctor"]).prints();
+    assert!(said.contains("login: token: not looked at, and no login tried\n"), "{said}");
+    assert!(said.contains("runuser -u mailchute -- mailchute doctor\n") && !said.contains("✗"), "{said}");
+}
+
+#[test]
 fn there_must_be_something_to_log_in_to() {
     let relay = Relay::start(Script::starttls().login(USER, PASSWORD));
     let said = Sandbox::for_relay(&relay).mailchute(["login"]).fails(78);

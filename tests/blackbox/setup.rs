@@ -253,7 +253,8 @@ fn on_a_machine_with_a_spooler_root_writes_for_the_spooler() {
     fs::create_dir(&spool).unwrap();
     std::os::unix::fs::chown(&spool, Some(12_345), Some(12_346)).unwrap();
     let own = format!(
-        "# ours\n[spool]\ndirectory = \"{}\"\n\n[accounts.old]\nhost = \"h\"\nuser = \"u\"\npassword = \"o\"\nfrom = \"u@x.test\"\n",
+        "# ours\n[spool]\ndirectory = \"{}\"\n\n[accounts.old]\nhost = \"h\"\nuser = \"u\"\npassword = \"o\"\nfrom = \"u@x.test\"\n\n\
+         [accounts.g]\nprovider = \"gmail\"\nuser = \"g@gmail.com\"\noauth2 = {{ client-id = \"c\", client-secret = \"k\" }}\n",
         spool.display()
     );
     fs::create_dir_all(file.parent().unwrap()).unwrap();
@@ -264,7 +265,10 @@ fn on_a_machine_with_a_spooler_root_writes_for_the_spooler() {
     let run = sandbox.mailchute(arguments).env("SSL_CERT_FILE", sandbox.path("ca.pem")).input(format!("{PASSWORD}\n"));
     assert!(run.prints().contains("its password is the spooler's alone: systemctl restart"));
     let text = fs::read_to_string(&file).unwrap();
-    assert!(text.starts_with("# ours\n") && !text.contains("password ="), "{text}");
+    assert!(
+        text.starts_with("# ours\n") && !text.contains("password =") && !text.contains("client-secret ="),
+        "{text}"
+    );
     let facts = |path: &std::path::Path| {
         let found = fs::metadata(path).unwrap();
         (found.uid(), found.gid(), found.permissions().mode() & 0o7777)
@@ -277,6 +281,33 @@ fn on_a_machine_with_a_spooler_root_writes_for_the_spooler() {
         assert_eq!(facts(&secrets.join(name)), (12_345, 12_346, 0o600));
         assert_eq!(fs::read_to_string(secrets.join(name)).unwrap(), format!("{password}\n"));
     }
+    assert_eq!(facts(&secrets.join("g+client-secret")), (12_345, 12_346, 0o600));
+    assert_eq!(fs::read_to_string(secrets.join("g+client-secret")).unwrap(), "k\n");
+}
+
+#[test]
+fn root_sets_up_nothing_that_the_spooler_cannot_reach() {
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let sandbox = Sandbox::empty();
+    let (spool, mail) = (sandbox.path("their-spool"), sandbox.path("home/Mail"));
+    fs::create_dir(&spool).unwrap();
+    std::os::unix::fs::chown(&spool, Some(12_345), Some(12_346)).unwrap();
+    fs::create_dir_all(sandbox.config().parent().unwrap()).unwrap();
+    let own = format!("[spool]\ndirectory = \"{}\"\n", spool.display());
+    fs::write(sandbox.config(), &own).unwrap();
+    let arguments = ["setup", USER, "--host=localhost", "--port=587", "--password-stdin", "--no-test", "--keyring"];
+    let said = sandbox.mailchute(arguments).input("x\n").fails(65);
+    assert!(said.contains("--keyring: the spooler of this machine sees no keyring of root's"), "{said}");
+    let set_up = || sandbox.mailchute(["setup", "--maildir", "~/Mail"]);
+    let said = set_up().fails(65);
+    let (_, command) = said.trim_end().split_once("which writes the mail here: ").unwrap();
+    assert!(command.starts_with("install -d -m 700 -o 12345 -g 12346 ") && !mail.exists(), "{said}");
+    assert_eq!(fs::read_to_string(sandbox.config()).unwrap(), own);
+    assert!(Command::new("sh").args(["-c", command]).status().unwrap().success());
+    set_up().prints();
+    assert_eq!(fs::metadata(mail.join("new")).unwrap().uid(), 12_345);
 }
 
 #[test]

@@ -31,7 +31,8 @@ pub fn checks(context: &Context, account: &Account) -> Vec<Check> {
         let soon = Moment::now().after(SOON).rfc3339();
         checks.extend(network::checks(&survey, &soon[..10]));
         let token = tokens::check(context, account);
-        let may_log_in = !token.as_ref().is_some_and(Check::is_bad);
+        let are_ours = token.is_none() || !handover::has_foreign_spool(context);
+        let may_log_in = are_ours && !token.as_ref().is_some_and(Check::is_bad);
         checks.extend(token);
         if may_log_in {
             checks.extend(log_in(context, account, &survey));

@@ -1,7 +1,7 @@
 //! How the tokens of an account with OAuth 2 stand. Asks nobody: what the token server thinks shows when one is renewed.
 
 use super::super::context::Context;
-use super::super::session;
+use super::super::{handover, session};
 use super::check::{Check, Group};
 use crate::clock::Moment;
 use crate::config::{Account, Secret};
@@ -13,6 +13,13 @@ use crate::spool::Spool;
 /// The tokens that are kept; nothing for an account that has none to keep.
 pub fn check(context: &Context, account: &Account) -> Option<Check> {
     let Some(Secret::OAuth2(settings)) = &account.secret else { return None };
+    if handover::has_foreign_spool(context) {
+        return Some(
+            Check::warning(Group::Login, "token", "not looked at, and no login tried")
+                .because("tokens are for the owner of the spool alone, who is the spooler")
+                .fix("as root: runuser -u mailchute -- mailchute doctor"),
+        );
+    }
     let spool = Spool::existing(&context.config.spool).map_err(OauthError::from);
     let spool = spool.and_then(|spool| spool.ok_or_else(|| OauthError::NoLogin(account.name.clone())));
     let tokens = spool.and_then(|spool| session::keeper(context, &spool, account, settings).look());

@@ -5,7 +5,7 @@ use crate::config::Url;
 use crate::diagnostic::{Explain, printable};
 use crate::exit::Exit;
 use crate::http;
-use crate::oauth::{Asker, Grant, OauthError, Polled};
+use crate::oauth::{Asker, Grant, OauthError, Polled, SLOWEST};
 use crate::process;
 use std::fmt;
 use std::thread;
@@ -13,8 +13,6 @@ use std::time::{Duration, Instant};
 
 /// RFC 8628 section 3.5.
 const SLOWER: Duration = Duration::from_secs(5);
-/// The longest wait between two questions.
-const SLOWEST: Duration = Duration::from_secs(60);
 
 /// Asks for a code, shows it, and asks until it has been typed.
 ///

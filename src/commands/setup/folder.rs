@@ -1,6 +1,6 @@
 //! `mailchute setup --maildir`: an account that needs no relay, and so nothing to ask or to try.
 
-use super::asker::Asker;
+use super::asker::{Asker, Unanswered};
 use super::{check_name, target};
 use crate::cli::{Global, Setup};
 use crate::commands::Failed;
@@ -10,6 +10,8 @@ use crate::config::keeper::Keeper;
 use crate::delivery;
 use crate::exit::Exit;
 use crate::process::{self, Process};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// The account's name, unless another is said.
@@ -24,19 +26,38 @@ pub fn set_up(process: &Process, global: &Global, wishes: &Setup, folder: &str) 
     let name = global.account.as_deref().unwrap_or(NAME);
     check_name(name, wishes, Asker::new(true), &editor)?;
     let folder = absolute(process, folder);
-    let store = Store::Maildir(folder.clone());
-    delivery::make_maildir(&folder).map_err(Failed::system)?;
-    if let Err((problem, _)) = delivery::examine(&store) {
-        return Err(super::Unanswered::Unusable(format!("{store}: {problem}")).into());
-    }
     editor.set_account(name, &[Entry::text("maildir", folder.display().to_string())]);
     if wishes.default {
         editor.set_default(name);
     }
     let keeper = Keeper::of(process, &editor.config(process)?.spool);
+    match keeper {
+        Keeper::Caller => make(&folder)?,
+        Keeper::Spooler { uid, gid } => look_at(&folder, uid, gid)?,
+    }
     editor.write(keeper)?;
     process::say(&format!("account {name} is in {}, its mail in {}\n", editor.path().display(), folder.display()));
     Ok(Exit::Ok)
+}
+
+fn make(folder: &Path) -> Result<(), Failed> {
+    delivery::make_maildir(folder).map_err(Failed::system)?;
+    let store = Store::Maildir(folder.to_path_buf());
+    delivery::examine(&store).map_err(|(problem, _)| Unanswered::Unusable(format!("{store}: {problem}")).into())
+}
+
+/// The spooler's mail needs a Maildir of the spooler's. Root makes none for it: giving away folders that lie in
+/// others' folders may give away something else.
+fn look_at(folder: &Path, uid: u32, gid: u32) -> Result<(), Unanswered> {
+    let parts = [folder.to_path_buf(), folder.join("tmp"), folder.join("new"), folder.join("cur")];
+    if parts.iter().all(|part| fs::metadata(part).is_ok_and(|found| found.is_dir() && found.uid() == uid)) {
+        return Ok(());
+    }
+    let names = parts.map(|part| part.display().to_string()).join(" ");
+    Err(Unanswered::Unusable(format!(
+        "{}: is no Maildir of the spooler's, which writes the mail here: install -d -m 700 -o {uid} -g {gid} {names}",
+        folder.display()
+    )))
 }
 
 /// As a shell would have it, for words that no shell has seen.

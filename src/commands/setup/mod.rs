@@ -49,13 +49,20 @@ pub fn set_up(process: &Process, global: &Global, wishes: &Setup) -> Result<Exit
     }
     let mut desk = Desk { process, global, asker, editor, plan };
     desk.settle_tls()?;
+    let keeper = Keeper::of(process, &desk.context()?.config.spool);
+    if wishes.keyring && keeper != Keeper::Caller {
+        return Err(
+            Unanswered::Unusable("--keyring: the spooler of this machine sees no keyring of root's".into()).into()
+        );
+    }
     if let Some(root) = root {
         desk.editor.set_alias("root", &root);
     }
     let session = if wishes.no_test { None } else { Some(desk.log_in()?) };
-    desk.settle_keyring(wishes)?;
+    if keeper == Keeper::Caller {
+        desk.settle_keyring(wishes)?;
+    }
     let context = desk.context()?;
-    let keeper = Keeper::of(process, &context.config.spool);
     desk.editor.write(keeper)?;
     process::say(&format!("account {} is in {}\n", desk.plan.name, desk.editor.path().display()));
     say_who_keeps(keeper);

@@ -162,6 +162,10 @@ fn secret(wishes: &Setup, preset: Option<&Preset>, wants_token: bool, asker: Ask
             tidy(secret_from_stdin()?, preset, Asker::Nobody).map(|text| Entry::secret("password", &text))
         }
         PasswordFrom::Asked if wants_token => {
+            asker.say(
+                "  a program of yours prints the token; or leave this and write oauth2 = { client-id = \"...\" } and use \
+                 mailchute login: mailchute.toml(5)",
+            );
             let line = asker.ask("Program that prints an access token", None, "--token-command")?;
             Ok(Entry::text("token-command", line))
         }
