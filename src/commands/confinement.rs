@@ -3,7 +3,7 @@
 
 use super::context::Context;
 use crate::config::{Sandbox, Secret, Store, Trust, steward};
-use crate::sandbox::{self, Needs, Signals};
+use crate::sandbox::{self, Needs, Signals, Walls};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -21,7 +21,7 @@ pub fn before_relays(context: &Context) {
         return;
     }
     SHUT.store(true, Ordering::Relaxed);
-    sandbox::enter(&of_sender(context));
+    enter(context, &of_sender(context));
 }
 
 /// Before the spooler hears local users. What it returns has to hold as long as they are heard; else another process
@@ -32,8 +32,14 @@ pub fn before_callers(context: &Context) -> sandbox::Seen {
     }
     let log = context.log.ready_file().map(Path::to_path_buf);
     let seen = sandbox::Seen::now(REPLACED.iter().map(PathBuf::from).chain(log.clone()).collect());
-    sandbox::enter(&of_acceptor(context, log));
+    enter(context, &of_acceptor(context, log));
     seen
+}
+
+fn enter(context: &Context, needs: &Needs) {
+    if !sandbox::enter(needs) && sandbox::offered() > Walls::None {
+        context.log.note("this process could not shut itself in, though the kernel has Landlock: it goes on without");
+    }
 }
 
 /// Files that are replaced by others as users come and go, and logs grow old.

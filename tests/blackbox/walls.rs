@@ -53,6 +53,17 @@ fn who_talks_to_a_relay_is_shut_in() {
     }
 }
 
+#[test]
+fn a_log_that_is_a_pipe_opens_nothing() {
+    let relay = Relay::start(slow(login()));
+    let sandbox = Sandbox::for_relay(&relay).top("log-file = \"/dev/stderr\"");
+    let started = begin(&sandbox, &TO_BOB);
+    heard_mail(&relay);
+    assert_eq!(is_shut_in(started.child.id()), Some(true));
+    let said = started.finish().exits(0).stderr;
+    assert!(said.contains("accepted id="), "{said}");
+}
+
 fn begin(sandbox: &Sandbox, arguments: &[&str]) -> Started {
     let mut started = sandbox.sendmail(arguments).start();
     let mut stdin = started.child.stdin.take().unwrap();
