@@ -29,6 +29,8 @@ pub struct Needs {
     pub write: Vec<PathBuf>,
     /// Folders in which files are made, changed, moved and removed.
     pub keep: Vec<PathBuf>,
+    /// Folders that are opened and listed, with those below them, but no file there.
+    pub list: Vec<PathBuf>,
     /// TCP ports that are connected to; none is listened on.
     pub ports: Vec<u16>,
     pub signals: Signals,
@@ -113,8 +115,8 @@ fn build(needs: &Needs) -> Result<RulesetStatus, RulesetError> {
         | AccessFs::MakeSock
         | AccessFs::RemoveFile
         | AccessFs::Refer;
-    let files: [(&[PathBuf], BitFlags<AccessFs>); 3] =
-        [(&needs.read, read), (&needs.write, write), (&needs.keep, keep)];
+    let files: [(&[PathBuf], BitFlags<AccessFs>); 4] =
+        [(&needs.read, read), (&needs.write, write), (&needs.keep, keep), (&needs.list, AccessFs::ReadDir.into())];
     for (paths, rights) in files {
         for opened in paths.iter().filter_map(|path| PathFd::new(path).ok()) {
             match (&mut rules).add_rule(PathBeneath::new(opened, rights)) {

@@ -86,5 +86,48 @@ fn of_acceptor(context: &Context, log: Option<PathBuf>) -> Needs {
     let mut read = sandbox::user_services();
     // Who calls: the name of the program, the owner of a loopback connection.
     read.push("/proc".into());
-    Needs { read, write: log.into_iter().collect(), keep: vec![context.config.spool.clone()], ..Needs::default() }
+    // Not the whole spool: the tokens of accounts lie in it as well.
+    let root = context.config.spool.clone();
+    let (list, keep) = match context.spool().and_then(|spool| spool.places_without_secrets()) {
+        Ok(places) => (vec![root], places),
+        Err(_) => (Vec::new(), vec![root]),
+    };
+    Needs { read, write: log.into_iter().collect(), keep, list, ..Needs::default() }
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_macros, reason = "says what it skips")]
+mod tests {
+    use crate::sandbox::{self, Needs, Walls};
+    use crate::spool::Spool;
+
+    #[test]
+    fn who_hears_local_users_reads_no_token() {
+        if sandbox::offered() < Walls::Files {
+            return eprintln!("note: not tried, this kernel has no Landlock that would do");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("spool");
+        let spool = Spool::open(&root).unwrap();
+        spool.keep_tokens("gmail", b"secret").unwrap();
+        let needs =
+            Needs { keep: spool.places_without_secrets().unwrap(), list: vec![root.clone()], ..Needs::default() };
+        std::thread::scope(|scope| {
+            let inside = scope.spawn(|| {
+                assert!(sandbox::enter(&needs));
+                let spool = Spool::open(&root).unwrap();
+                assert!(spool.tokens("gmail").is_err() && spool.keep_tokens("gmail", b"another").is_err());
+                let names = std::fs::read_dir(root.join("tokens")).unwrap();
+                for token in names.map(|token| token.unwrap()) {
+                    let taken = root.join("queue").join(token.file_name());
+                    assert!(std::fs::rename(token.path(), &taken).is_err(), "not carried out either");
+                    assert!(std::fs::hard_link(token.path(), &taken).is_err());
+                }
+                spool.count(&crate::spool::Totals { queued: 1, ..Default::default() }).unwrap();
+                assert_eq!((spool.totals().queued, spool.corrupt().unwrap().len()), (1, 0));
+            });
+            inside.join().unwrap();
+        });
+        assert!(spool.tokens("gmail").unwrap().is_some());
+    }
 }
