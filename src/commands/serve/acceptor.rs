@@ -2,8 +2,9 @@
 //! process that it splits off, which can die and be replaced without a caller losing more than his connection. All
 //! passwords are forgotten before that.
 
-use super::counter::{self, GRACE, Word};
+use super::counter::{self, Word};
 use super::listeners::Listeners;
+use super::sender;
 use super::tether::Tether;
 use super::ward::Ward;
 use super::worker::{self, Worker};
@@ -23,6 +24,10 @@ use std::time::{Duration, Instant};
 
 /// The least time between a death and the next start.
 const BREATH: Duration = Duration::from_secs(1);
+
+/// How long the sender has to end: its own time of grace, and a moment to bury its run. As process 1 of a container we
+/// take it with us.
+const WARD_GRACE: Duration = sender::GRACE.saturating_add(Duration::from_secs(5));
 
 /// What an acceptor has in hands.
 struct Acceptor<'a> {
@@ -160,21 +165,25 @@ impl<'a> Acceptor<'a> {
     }
 
     /// Waits until the callers in the middle of a message are through and the sender has ended, or for the time of
-    /// grace.
+    /// grace that each of them has.
     fn finish(&mut self, signals: &mut PipeReader) {
         self.listeners.all.clear();
         self.leaving.extend(self.clerk.take());
         self.leaving.iter_mut().for_each(Worker::stop);
         self.ward.iter().for_each(|ward| ward.signal(Signal::SIGTERM));
-        let end = Instant::now() + GRACE;
+        let begun = Instant::now();
         loop {
             self.bury();
             let sends = self.ward.as_ref().is_some_and(Ward::is_running);
             if self.leaving.is_empty() && !sends {
                 return;
             }
-            if Instant::now() >= end {
-                return self.leaving.iter().for_each(Worker::kill);
+            let past = |grace| begun.elapsed() >= grace;
+            if past(counter::GRACE) {
+                self.leaving.iter().for_each(Worker::kill);
+                if !sends || past(WARD_GRACE) {
+                    return;
+                }
             }
             let _ = wait(signals, &Tether(None), None, Some(Duration::from_millis(20)));
             received(signals);
