@@ -55,8 +55,7 @@ fn of_sender(context: &Context) -> Needs {
     // For who goes on without his caller.
     needs.write.push("/dev/null".into());
     needs.write.extend(context.log.ready_file().map(Path::to_path_buf));
-    // A new one is written beside it, and takes its place.
-    needs.keep.extend(context.config.metrics_file.as_deref().and_then(Path::parent).map(Path::to_path_buf));
+    needs.keep.extend(opened_folders(context));
     for account in accounts {
         needs.read.extend(account.secret.as_ref().and_then(Secret::file).map(Path::to_path_buf));
         needs.ports.extend(account.endpoints.iter().map(|endpoint| endpoint.port));
@@ -72,14 +71,25 @@ fn of_sender(context: &Context) -> Needs {
         match &account.store {
             None => {}
             Some(Store::Maildir(folder)) => needs.keep.push(folder.clone()),
-            // Its lock is a file beside it, which may name a process that is gone.
-            Some(Store::Mbox(file)) => {
-                needs.keep.extend(file.parent().map(Path::to_path_buf));
-                needs.signals = Signals::All;
-            }
+            // The process that its lock names may be gone.
+            Some(Store::Mbox(_)) => needs.signals = Signals::All,
         }
     }
     needs
+}
+
+/// Folders that who hears relays can change for the sake of one file: a new metrics file is written beside the old one
+/// and takes its place, and the lock of an mbox is a file beside it.
+pub fn opened_folders(context: &Context) -> Vec<PathBuf> {
+    let mboxes = context.config.accounts.iter().filter_map(|account| match &account.store {
+        Some(Store::Mbox(file)) => Some(file.as_path()),
+        _ => None,
+    });
+    let files = context.config.metrics_file.as_deref().into_iter().chain(mboxes);
+    let mut folders: Vec<PathBuf> = files.filter_map(Path::parent).map(Path::to_path_buf).collect();
+    folders.sort_unstable();
+    folders.dedup();
+    folders
 }
 
 fn of_acceptor(context: &Context, log: Option<PathBuf>) -> Needs {
@@ -96,7 +106,11 @@ fn of_acceptor(context: &Context, log: Option<PathBuf>) -> Needs {
 }
 
 #[cfg(test)]
-#[allow(clippy::disallowed_macros, reason = "says what it skips")]
+#[allow(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    reason = "says what it skips, and does what others would"
+)]
 mod tests {
     use crate::sandbox::{self, Needs, Walls};
     use crate::spool::Spool;

@@ -173,6 +173,23 @@ fn mail_that_stays_here_is_kept_by_who_could_have_talked_to_a_relay() {
 }
 
 #[test]
+fn a_folder_that_stays_open_for_one_file_is_named() {
+    let relay = Relay::start(login());
+    for (place, mark) in [("home/mbox", '!'), ("box/mbox", '✓')] {
+        let sandbox = Sandbox::for_relay(&relay);
+        let file = sandbox.path(place);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        let sandbox = sandbox.tables(&format!("[accounts.file]\nmbox = \"{}\"\nfrom = \"a@x.org\"\n", file.display()));
+        let said = sandbox.mailchute(["doctor", "-v"]).finish().stdout;
+        let line = said.lines().find(|line| line.contains("sandbox: ") && !line.contains("config")).unwrap();
+        if line.contains("Landlock)") {
+            let end = format!("; all in {} stays open", file.parent().unwrap().display());
+            assert!(line.starts_with(mark) && line.ends_with(&end), "{said}");
+        }
+    }
+}
+
+#[test]
 fn it_can_be_switched_off_but_not_by_an_argument() {
     let relay = Relay::start(slow(login()));
     let sandbox = Sandbox::for_relay(&relay).top("sandbox = \"off\"");
