@@ -205,7 +205,7 @@ pub const COMMANDS: &[Command] = &[
         help: "log in with OAuth 2, or put a password into the keyring",
         make: |given| given.login().map(Own::Login) },
     Command { name: "import", arguments: "program [file] [options]", options: IMPORT,
-        help: "take over the accounts of another program",
+        help: "take over the accounts of msmtp, ssmtp, nullmailer, dma, postfix or git",
         make: |given| given.import().map(Own::Import) },
     Command { name: "doctor", arguments: "[--json]", options: JSON, help: "find out why mail does not go, without sending any",
         make: |given| given.listing().map(Own::Doctor) },

@@ -3,7 +3,7 @@
 
 use super::Failed;
 use super::context::Context;
-use super::deposit::{self, Filled, Keeper};
+use super::deposit::{self, Filled, Vessel};
 use super::letter::{self, Asked};
 use crate::cli::Delivering;
 use crate::config::Config;
@@ -29,12 +29,12 @@ pub fn unsendable<R: BufRead>(
         return failed;
     };
     match deposit::fill(context.spool(), &ticket, header, body) {
-        Ok(Filled { keeper: Keeper::Draft(draft), shape }) => {
+        Ok(Filled { vessel: Vessel::Draft(draft), shape }) => {
             if let Err(error) = draft.bury(shape, &failed.reason()) {
                 context.log.note(&error.to_string());
             }
         }
-        Ok(Filled { keeper: Keeper::Memory(..), .. }) | Err(_) => {
+        Ok(Filled { vessel: Vessel::Memory(..), .. }) | Err(_) => {
             let _ = body.drain();
         }
     }

@@ -16,40 +16,40 @@ use std::thread;
 
 /// A message that has been read whole.
 pub struct Filled {
-    pub keeper: Keeper,
+    pub vessel: Vessel,
     pub shape: Shape,
 }
 
-/// Who has its bytes.
+/// What holds it.
 #[allow(clippy::large_enum_variant, reason = "there is one, and it is nearly always a draft")]
-pub enum Keeper {
+pub enum Vessel {
     /// An entry that is written but not yet durable.
     Draft(Draft),
     /// A nameless file in memory, and why it is not in the spool.
     Memory(File, SpoolError),
 }
 
-impl Keeper {
-    fn start(spool: Result<Spool, SpoolError>, ticket: &Ticket) -> io::Result<Keeper> {
+impl Vessel {
+    fn start(spool: Result<Spool, SpoolError>, ticket: &Ticket) -> io::Result<Vessel> {
         match spool.and_then(|spool| spool.draft(ticket)) {
-            Ok(draft) => Ok(Keeper::Draft(draft)),
-            Err(error) => Ok(Keeper::Memory(File::from(system::scratch()?), error)),
+            Ok(draft) => Ok(Vessel::Draft(draft)),
+            Err(error) => Ok(Vessel::Memory(File::from(system::scratch()?), error)),
         }
     }
 
     /// The message as far as it has been written.
     pub fn content(&mut self) -> io::Result<Region> {
         match self {
-            Keeper::Draft(draft) => draft.content(),
-            Keeper::Memory(file, _) => Region::whole(file.try_clone()?),
+            Vessel::Draft(draft) => draft.content(),
+            Vessel::Memory(file, _) => Region::whole(file.try_clone()?),
         }
     }
 
-    /// A second keeper for the same message.
-    fn again(self, spool: Option<Spool>, ticket: &Ticket) -> io::Result<Keeper> {
+    /// A second vessel for the same message.
+    fn again(self, spool: Option<Spool>, ticket: &Ticket) -> io::Result<Vessel> {
         match (self, spool) {
-            (Keeper::Draft(_), Some(spool)) => Keeper::start(Ok(spool), ticket),
-            (Keeper::Memory(_, error), _) => Keeper::start(Err(error), ticket),
+            (Vessel::Draft(_), Some(spool)) => Vessel::start(Ok(spool), ticket),
+            (Vessel::Memory(_, error), _) => Vessel::start(Err(error), ticket),
             (draft, None) => Ok(draft),
         }
     }
@@ -57,51 +57,51 @@ impl Keeper {
     /// Starts to make the message durable.
     pub fn commit(self, shape: Shape) -> Committing {
         match self {
-            Keeper::Draft(draft) => Committing::start(draft, shape),
-            Keeper::Memory(_, error) => Committing::done(Err(error)),
+            Vessel::Draft(draft) => Committing::start(draft, shape),
+            Vessel::Memory(_, error) => Committing::done(Err(error)),
         }
     }
 
     /// Makes the message durable, for a caller with nothing else to do meanwhile.
     pub fn commit_now(self, shape: Shape) -> Committing {
         Committing::done(match self {
-            Keeper::Draft(draft) => draft.commit(shape),
-            Keeper::Memory(_, error) => Err(error),
+            Vessel::Draft(draft) => draft.commit(shape),
+            Vessel::Memory(_, error) => Err(error),
         })
     }
 
     /// Takes what a draft could not write to its disk, and goes on in memory.
     fn fall_back(&mut self, error: io::Error) -> io::Result<()> {
-        let Keeper::Draft(draft) = self else { return Err(error) };
+        let Vessel::Draft(draft) = self else { return Err(error) };
         let mut file = File::from(system::scratch()?);
         draft.salvage(&mut file)?;
         let error = SpoolError::io("writing an entry", draft.home())(error);
-        *self = Keeper::Memory(file, error);
+        *self = Vessel::Memory(file, error);
         Ok(())
     }
 }
 
-impl Write for Keeper {
+impl Write for Vessel {
     fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
         match self {
-            Keeper::Draft(draft) => match draft.writer().write(octets) {
+            Vessel::Draft(draft) => match draft.writer().write(octets) {
                 Ok(written) => Ok(written),
                 Err(error) => {
                     self.fall_back(error)?;
                     self.write(octets)
                 }
             },
-            Keeper::Memory(file, _) => file.write(octets),
+            Vessel::Memory(file, _) => file.write(octets),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         match self {
-            Keeper::Draft(draft) => match draft.writer().flush() {
+            Vessel::Draft(draft) => match draft.writer().flush() {
                 Ok(()) => Ok(()),
                 Err(error) => self.fall_back(error),
             },
-            Keeper::Memory(file, _) => file.flush(),
+            Vessel::Memory(file, _) => file.flush(),
         }
     }
 }
@@ -118,30 +118,30 @@ pub fn fill<R: BufRead>(
     body: &mut Body<R>,
 ) -> Result<Filled, Failed> {
     let again = spool.as_ref().ok().cloned();
-    let mut keeper = Keeper::start(spool, ticket).map_err(Failed::system)?;
-    let header_size = write_header(&mut keeper, &header).map_err(Failed::system)?;
-    let nature = body.copy_to(&mut keeper)?;
-    keeper.flush().map_err(Failed::system)?;
+    let mut vessel = Vessel::start(spool, ticket).map_err(Failed::system)?;
+    let header_size = write_header(&mut vessel, &header).map_err(Failed::system)?;
+    let nature = body.copy_to(&mut vessel)?;
+    vessel.flush().map_err(Failed::system)?;
     if !encode::unfit(&nature) {
         let shape = Shape { header: header_size, body: nature.size, eight_bit: nature.eight_bit || !header.is_ascii() };
-        return Ok(Filled { keeper, shape });
+        return Ok(Filled { vessel, shape });
     }
     // The slow path, for a line or an octet that no relay takes: the message is written anew.
-    let raw = keeper.content().map_err(Failed::system)?.part(header_size, nature.size);
+    let raw = vessel.content().map_err(Failed::system)?.part(header_size, nature.size);
     let mut encoded = system::scratch().map(File::from).map_err(Failed::system)?;
     let (header, nature) = encode::rework(header, &raw, nature.size, &mut encoded)?;
-    let mut keeper = keeper.again(again, ticket).map_err(Failed::system)?;
-    let header_size = write_header(&mut keeper, &header).map_err(Failed::system)?;
-    encoded.rewind().and_then(|()| io::copy(&mut encoded, &mut keeper)).map_err(Failed::system)?;
-    keeper.flush().map_err(Failed::system)?;
+    let mut vessel = vessel.again(again, ticket).map_err(Failed::system)?;
+    let header_size = write_header(&mut vessel, &header).map_err(Failed::system)?;
+    encoded.rewind().and_then(|()| io::copy(&mut encoded, &mut vessel)).map_err(Failed::system)?;
+    vessel.flush().map_err(Failed::system)?;
     let shape = Shape { header: header_size, body: nature.size, eight_bit: nature.eight_bit || !header.is_ascii() };
-    Ok(Filled { keeper, shape })
+    Ok(Filled { vessel, shape })
 }
 
-fn write_header(keeper: &mut Keeper, header: &Header) -> io::Result<u64> {
+fn write_header(vessel: &mut Vessel, header: &Header) -> io::Result<u64> {
     let mut octets = header.to_bytes();
     octets.extend_from_slice(b"\r\n");
-    keeper.write_all(&octets)?;
+    vessel.write_all(&octets)?;
     Ok(octets.len() as u64)
 }
 

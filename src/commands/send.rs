@@ -59,16 +59,16 @@ pub fn send(process: &Process, request: Delivering) -> Result<Exit, Failed> {
     let spool = opened.as_ref().ok().cloned();
     let mut filled = deposit::fill(opened, &letter.ticket, letter.header.clone(), &mut body)?;
     system::ignore_endings();
-    let content = filled.keeper.content().map_err(Failed::system)?;
+    let content = filled.vessel.content().map_err(Failed::system)?;
     let parcel = Parcel::from_content(&letter.ticket, content, filled.shape);
     let delivery = mode(&request, &context.config);
     let committing = match delivery {
         DeliveryMode::Foreground => {
             // Here, because committing is another thread's work, which must not stay outside.
             confinement::before_relays(&context);
-            filled.keeper.commit(filled.shape)
+            filled.vessel.commit(filled.shape)
         }
-        DeliveryMode::Background | DeliveryMode::Queue => filled.keeper.commit_now(filled.shape),
+        DeliveryMode::Background | DeliveryMode::Queue => filled.vessel.commit_now(filled.shape),
     };
     let caller = Waiting::new(if request.errors == ErrorMode::MailOnly { Caller::Gone } else { Caller::Waits });
     if delivery != DeliveryMode::Foreground && committing.is_safe() {

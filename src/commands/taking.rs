@@ -39,7 +39,7 @@ pub fn keep(
     }
     let letter = letter::compose(context, caller, asked, header)?;
     let filled = deposit::fill(context.spool(), &letter.ticket, letter.header, &mut body)?;
-    Ok(filled.keeper.commit(filled.shape).finish()?)
+    Ok(filled.vessel.commit(filled.shape).finish()?)
 }
 
 /// The name a caller's own mail is from; without a login, one that only stands for the number.

@@ -81,7 +81,7 @@ pub fn tell(
     let mut told = refusals(attempt, envelope);
     if !told.lines.is_empty() {
         match (conclusion.left, conclusion.notices.is_empty()) {
-            (Left::Dead, _) => told.hints.push(format!("the message is kept: mailchute queue dead list, {id}")),
+            (Left::Dead, _) => told.hints.push(format!("the message is kept: mailchute queue show {id}")),
             (_, false) => told.hints.push("a bounce tells the sender of it".into()),
             _ => {}
         }

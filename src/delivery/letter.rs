@@ -42,9 +42,10 @@ impl Letter<'_> {
         self.trace().len() as u64 + self.message.size()
     }
 
-    /// The line that only this letter has, near its beginning.
+    /// The lines it begins with, which no other letter does.
     pub fn mark(&self) -> String {
-        format!("Received: by {} (mailchute) id {};\n", self.host, self.id)
+        let (path, host, id) = (self.envelope.reverse_path(), self.host, self.id);
+        format!("Return-Path: <{path}>\nReceived: by {host} (mailchute) id {id};\n")
     }
 
     /// The reverse-path as one word.
@@ -56,8 +57,7 @@ impl Letter<'_> {
     }
 
     fn trace(&self) -> String {
-        let path = self.envelope.reverse_path();
-        let mut trace = format!("Return-Path: <{path}>\n{}\t{}\n", self.mark(), self.created.rfc5322());
+        let mut trace = format!("{}\t{}\n", self.mark(), self.created.rfc5322());
         let everyone = self.envelope.recipients();
         for recipient in self.recipients.iter().filter_map(|index| everyone.get(*index)) {
             // Writing to a String cannot fail.

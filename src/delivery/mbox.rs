@@ -86,8 +86,8 @@ fn take_back(file: &File, size: u64, letter: &Letter) -> Result<u64, Fault> {
     // Quoting may have made it longer by an octet for each line, and no line is shorter than its end.
     let window = size.min(letter.bound().saturating_mul(2).saturating_add(1024));
     let Some((start, head)) = last_message(file, size, window)? else { return Ok(size) };
-    let mark = letter.mark();
-    let is_ours = head.windows(mark.len()).any(|text| text == mark.as_bytes());
+    // Only where it is written: further down, a letter that quotes this one has it too.
+    let is_ours = head.starts_with(format!("{}{}", separator(letter), letter.mark()).as_bytes());
     if is_ours {
         file.set_len(start)?;
     }
@@ -124,8 +124,13 @@ fn last_message(file: &File, size: u64, window: u64) -> io::Result<Option<(u64, 
     Ok(None)
 }
 
+/// The line in front of a message.
+fn separator(letter: &Letter) -> String {
+    format!("From {} {}\n", letter.sender(), letter.created.asctime())
+}
+
 fn append(mut file: &File, end: u64, letter: &Letter) -> io::Result<()> {
-    let from = format!("From {} {}\n", letter.sender(), letter.created.asctime());
+    let from = separator(letter);
     let mut piece = [gap(file, end)?, from.as_bytes()].concat();
     let mut quoting = Quoting::default();
     letter.write(&mut |octets| {

@@ -180,6 +180,17 @@ fn what_a_killed_try_left_at_the_end_of_an_mbox_is_replaced_and_nothing_else() {
 }
 
 #[test]
+fn a_letter_that_quotes_another_is_not_taken_for_it() {
+    let (_folder, path, store) = mbox();
+    assert!(accepted(&send(&store, "ID1", b"one\r\n")));
+    let quoted = fs::read_to_string(&path).unwrap().replace('\n', "\r\n");
+    assert!(accepted(&send(&store, "ID2", quoted.as_bytes())));
+    let both = fs::read(&path).unwrap();
+    assert!(accepted(&send(&store, "ID1", b"one\r\n")));
+    assert!(fs::read(&path).unwrap().starts_with(&both));
+}
+
+#[test]
 fn an_mbox_that_another_program_has_waits() {
     let (_folder, path, store) = mbox();
     let lock = path.with_extension("lock");

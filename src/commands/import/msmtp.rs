@@ -8,8 +8,7 @@ use std::collections::BTreeMap;
 type Section = BTreeMap<String, (String, String)>;
 
 /// Commands that change nothing here: we do it anyway, or in our own way.
-const NEEDLESS: [&str; 8] = [
-    "logfile",
+const NEEDLESS: [&str; 7] = [
     "syslog",
     "timeout",
     "add_missing_date_header",

@@ -70,7 +70,11 @@ impl Kept {
 impl Found {
     /// Notes what is not carried over.
     pub fn lose(&mut self, place: &str, words: &str) {
-        self.lost.push(format!("{place}: {words}"));
+        let line = format!("{place}: {words}");
+        // What stands once may hold for several accounts.
+        if !self.lost.contains(&line) {
+            self.lost.push(line);
+        }
     }
 
     /// Says of each account what is different here.

@@ -31,7 +31,14 @@ fn msmtp_sections_inherit() {
          [accounts.work]\nhost = \"smtp.work.example\"\nport = 465\ntls-ca-file = \"/etc/ssl/x.pem\"\nuser = \"me\"\n\
          password = \"a b\"\nfrom = \"me@work.example\"\n"
     );
-    assert_eq!(lost, ["rc:23: proxy_host is not carried over", "rc:22: certificates are always verified here"]);
+    assert_eq!(
+        lost,
+        [
+            "rc:6: logfile is not carried over",
+            "rc:23: proxy_host is not carried over",
+            "rc:22: certificates are always verified here"
+        ]
+    );
     let (made, _) = toml(msmtp::read(text, "rc", &read));
     assert!(made.ends_with("[aliases]\nroot = \"me@gmail.com\"\n\"*\" = \"me@work.example\"\n"), "{made}");
 }

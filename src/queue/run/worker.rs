@@ -33,7 +33,7 @@ struct Setback {
 
 /// A worker's connection.
 #[derive(Default)]
-struct Line<'a> {
+struct Connection<'a> {
     submitter: Option<Box<dyn Submitter + 'a>>,
     link: Link,
 }
@@ -53,13 +53,13 @@ impl Run<'_> {
         floor: &'env Floor<'env>,
         account: &str,
     ) {
-        let mut line = Line::default();
+        let mut connection = Connection::default();
         let mut synced = Instant::now();
         while let Some(job) = floor.board.take(account) {
-            let more = floor.board.take_more(account, line.link.window() - 1);
+            let more = floor.board.take_more(account, connection.link.window() - 1);
             let jobs = std::iter::once(job).chain(more);
             let hand = jobs.filter_map(|job| self.take_up(floor, job)).collect();
-            if self.offer_all(scope, floor, account, &mut line, hand) == Next::End {
+            if self.offer_all(scope, floor, account, &mut connection, hand) == Next::End {
                 break;
             }
             if synced.elapsed() > SYNC {
@@ -86,12 +86,12 @@ impl Run<'_> {
         scope: &'scope Scope<'scope, 'env>,
         floor: &'env Floor<'env>,
         account: &str,
-        line: &mut Line<'env>,
+        connection: &mut Connection<'env>,
         mut hand: VecDeque<Taken>,
     ) -> Next {
         while !hand.is_empty() {
-            if let Some(setback) = self.offer(scope, floor, account, line, &mut hand) {
-                line.submitter = None;
+            if let Some(setback) = self.offer(scope, floor, account, connection, &mut hand) {
+                connection.submitter = None;
                 for taken in hand.into_iter().rev() {
                     self.put_back(scope, floor, account, taken);
                 }
@@ -108,21 +108,21 @@ impl Run<'_> {
         scope: &'scope Scope<'scope, 'env>,
         floor: &'env Floor<'env>,
         account: &str,
-        line: &mut Line<'env>,
+        connection: &mut Connection<'env>,
         hand: &mut VecDeque<Taken>,
     ) -> Option<Setback> {
-        let submitter = line.submitter.get_or_insert_with(|| self.courier.connect(account));
+        let submitter = connection.submitter.get_or_insert_with(|| self.courier.connect(account));
         let messages: Vec<(&Entry, &[usize])> = hand.iter().map(|taken| (&taken.entry, &*taken.offered)).collect();
-        let ahead = if line.link.window() > 1 && hand.len() > 1 { submitter.send_ahead(&messages) } else { 0 };
+        let ahead = if connection.link.window() > 1 && hand.len() > 1 { submitter.send_ahead(&messages) } else { 0 };
         let mut setback = None;
         let mut untried = VecDeque::new();
         for taken in hand.drain(..ahead.max(1)).collect::<Vec<Taken>>() {
             let attempt = if ahead > 0 { submitter.hear() } else { submitter.submit(&taken.entry, &taken.offered) };
             match &setback {
-                None => match judge(&attempt, &mut line.link) {
-                    Verdict::Reached => self.carried(scope, floor, account, line.link, taken, &attempt),
+                None => match judge(&attempt, &mut connection.link) {
+                    Verdict::Reached => self.carried(scope, floor, account, connection.link, taken, &attempt),
                     verdict => {
-                        line.link.singly |= ahead > 1 && !says_goodbye(&attempt);
+                        connection.link.singly |= ahead > 1 && !says_goodbye(&attempt);
                         setback = Some(Setback { taken, attempt, verdict });
                     }
                 },
@@ -138,7 +138,7 @@ impl Run<'_> {
                         );
                     }
                 }
-                Some(_) => self.carried(scope, floor, account, line.link, taken, &attempt),
+                Some(_) => self.carried(scope, floor, account, connection.link, taken, &attempt),
             }
         }
         untried.append(hand);
