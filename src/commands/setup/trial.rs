@@ -31,7 +31,10 @@ pub fn log_in(context: &Context, account: &Account) -> Result<Session, Untried> 
     let mut watcher = Watcher::new(context.global.verbose);
     session::open(context, account, &mut patience(), &mut watcher).map_err(|trouble| match trouble {
         Trouble::Held(failure) => Untried { failure, exit: Exit::Config },
-        Trouble::Waiting(failure) => Untried { failure, exit: Exit::Unavailable },
+        Trouble::Waiting(mut failure) => {
+            failure.hint.get_or_insert_with(|| "nothing was written; later again, or untried with --no-test".into());
+            Untried { failure, exit: Exit::TempFail }
+        }
     })
 }
 
