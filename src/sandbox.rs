@@ -11,9 +11,10 @@
 //! 0.11 ms, of a send of 3 ms, and hides the kernel, which is not what a mailer holds. The units of systemd have one.
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, NetPort, PathBeneath, PathFd, Ruleset,
-    RulesetAttr, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
+    ABI, Access, AccessFs, AccessNet, AddRuleError, AddRulesError, BitFlags, CompatLevel, Compatible, NetPort,
+    PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
 };
+use nix::errno::Errno;
 use std::fmt;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
@@ -28,6 +29,8 @@ pub struct Needs {
     pub write: Vec<PathBuf>,
     /// Folders in which files are made, changed, moved and removed.
     pub keep: Vec<PathBuf>,
+    /// Folders that are opened and listed, with those below them, but no file there.
+    pub list: Vec<PathBuf>,
     /// TCP ports that are connected to; none is listened on.
     pub ports: Vec<u16>,
     pub signals: Signals,
@@ -112,17 +115,29 @@ fn build(needs: &Needs) -> Result<RulesetStatus, RulesetError> {
         | AccessFs::MakeSock
         | AccessFs::RemoveFile
         | AccessFs::Refer;
-    let files: [(&[PathBuf], BitFlags<AccessFs>); 3] =
-        [(&needs.read, read), (&needs.write, write), (&needs.keep, keep)];
+    let files: [(&[PathBuf], BitFlags<AccessFs>); 4] =
+        [(&needs.read, read), (&needs.write, write), (&needs.keep, keep), (&needs.list, AccessFs::ReadDir.into())];
     for (paths, rights) in files {
         for opened in paths.iter().filter_map(|path| PathFd::new(path).ok()) {
-            rules = rules.add_rule(PathBeneath::new(opened, rights))?;
+            match (&mut rules).add_rule(PathBeneath::new(opened, rights)) {
+                Err(error) if !is_beyond(&error) => return Err(error),
+                _ => {}
+            }
         }
     }
     for port in &needs.ports {
         rules = rules.add_rule(NetPort::new(*port, AccessNet::ConnectTcp))?;
     }
     Ok(rules.restrict_self()?.ruleset)
+}
+
+/// Whether it is about a pipe or a socket without a place in any folder, such as /dev/stderr can be: there are no rules
+/// for those, and they are opened without one.
+fn is_beyond(error: &RulesetError) -> bool {
+    let RulesetError::AddRules(AddRulesError::Fs(AddRuleError::AddRuleCall { source, .. })) = error else {
+        return false;
+    };
+    source.raw_os_error() == Some(Errno::EBADFD as i32)
 }
 
 /// What the C library reads when it looks up hosts, and what dates need: system folders that hold no secrets, and
@@ -199,8 +214,9 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 mod tests {
     use super::*;
     use std::fs::{self, File};
-    use std::io::ErrorKind::PermissionDenied;
+    use std::io::{ErrorKind::PermissionDenied, Read, Write};
     use std::net::{TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
+    use std::os::fd::AsRawFd;
     use std::os::unix::net::{UnixListener, UnixStream};
     use std::process::Command;
     use std::thread;
@@ -266,10 +282,29 @@ mod tests {
             fs::create_dir(path("spool/corrupt")).unwrap();
             let _bell = UnixListener::bind(path("spool/bell")).unwrap();
             let mut text = String::new();
-            std::io::Read::read_to_string(&mut open, &mut text).unwrap();
+            open.read_to_string(&mut text).unwrap();
             assert_eq!(text, "text", "what is open stays open");
         });
         assert!(File::open(path("home/secret")).is_ok(), "outside nothing has changed");
+    }
+
+    #[test]
+    fn pipes_and_sockets_are_no_hole() {
+        if !can(Walls::Files) {
+            return;
+        }
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let (socket, _other) = UnixStream::pair().unwrap();
+        let place = |fd: i32| PathBuf::from(format!("/proc/self/fd/{fd}"));
+        let (pipe, socket) = (place(writer.as_raw_fd()), place(socket.as_raw_fd()));
+        inside(&Needs { write: vec![pipe.clone(), socket], ..Needs::default() }, || {
+            fs::OpenOptions::new().append(true).open(&pipe).unwrap().write_all(b"line").unwrap();
+            assert!(denied(File::open("/etc/passwd")));
+        });
+        drop(writer);
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "line");
     }
 
     #[test]

@@ -60,6 +60,7 @@ fn the_acceptor_has_no_way_to_the_password_or_the_network() {
         "RestrictAddressFamilies=AF_UNIX",
         "InaccessiblePaths=-/run/credentials",
         "InaccessiblePaths=-/etc/mailchute/secrets",
+        "InaccessiblePaths=-/var/spool/mailchute/tokens",
     ] {
         assert!(text.lines().any(|there| there == line), "{line}");
     }

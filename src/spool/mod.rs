@@ -108,6 +108,16 @@ impl Spool {
         self.root.path().to_path_buf()
     }
 
+    /// What is needed by who takes and shows mail, and opens nothing else in here: all but the tokens of accounts. Makes
+    /// what is missing.
+    pub fn places_without_secrets(&self) -> Result<Vec<PathBuf>, SpoolError> {
+        self.count(&Totals::default())?;
+        let (corrupt, accounts) = (self.corrupt_directory()?, self.made_directory(accounts::ACCOUNTS)?);
+        let directories =
+            [&self.queue, &self.dead, &corrupt, &accounts].map(|directory| directory.path().to_path_buf());
+        Ok(directories.into_iter().chain([VERSION, totals::TOTALS].map(|name| self.root.path().join(name))).collect())
+    }
+
     /// Starts an entry: nothing is visible to anyone until [`Draft::commit`]; a dropped draft leaves nothing.
     ///
     /// # Errors

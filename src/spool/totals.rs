@@ -32,7 +32,7 @@ pub struct Totals {
 }
 
 /// The file.
-const TOTALS: &str = "totals";
+pub const TOTALS: &str = "totals";
 /// The words of its lines, in order.
 const WORDS: [&str; 8] = ["queued", "accepted", "deferred", "rejected", "expired", "bounced", "held", "last-success"];
 /// How often the lock is tried, and how far apart.

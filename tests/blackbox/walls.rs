@@ -53,6 +53,17 @@ fn who_talks_to_a_relay_is_shut_in() {
     }
 }
 
+#[test]
+fn a_log_that_is_a_pipe_opens_nothing() {
+    let relay = Relay::start(slow(login()));
+    let sandbox = Sandbox::for_relay(&relay).top("log-file = \"/dev/stderr\"");
+    let started = begin(&sandbox, &TO_BOB);
+    heard_mail(&relay);
+    assert_eq!(is_shut_in(started.child.id()), Some(true));
+    let said = started.finish().exits(0).stderr;
+    assert!(said.contains("accepted id="), "{said}");
+}
+
 fn begin(sandbox: &Sandbox, arguments: &[&str]) -> Started {
     let mut started = sandbox.sendmail(arguments).start();
     let mut stdin = started.child.stdin.take().unwrap();
@@ -159,6 +170,23 @@ fn mail_that_stays_here_is_kept_by_who_could_have_talked_to_a_relay() {
     sandbox.sendmail(["-a", "file", "-i", "bob@example.org"]).input(MESSAGE).silent();
     assert!(fs::read_to_string(sandbox.path("box/mbox")).unwrap().contains("Hello Bob"));
     assert_eq!((sandbox.queue().len(), relay.connections()), (0, 0));
+}
+
+#[test]
+fn a_folder_that_stays_open_for_one_file_is_named() {
+    let relay = Relay::start(login());
+    for (place, mark) in [("home/mbox", '!'), ("box/mbox", '✓')] {
+        let sandbox = Sandbox::for_relay(&relay);
+        let file = sandbox.path(place);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        let sandbox = sandbox.tables(&format!("[accounts.file]\nmbox = \"{}\"\nfrom = \"a@x.org\"\n", file.display()));
+        let said = sandbox.mailchute(["doctor", "-v"]).finish().stdout;
+        let line = said.lines().find(|line| line.contains("sandbox: ") && !line.contains("config")).unwrap();
+        if line.contains("Landlock)") {
+            let end = format!("; all in {} stays open", file.parent().unwrap().display());
+            assert!(line.starts_with(mark) && line.ends_with(&end), "{said}");
+        }
+    }
 }
 
 #[test]

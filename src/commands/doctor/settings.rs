@@ -1,5 +1,6 @@
 //! What is configured, who decided it, and who else can read or change it; and whether `sendmail` is this program.
 
+use super::super::confinement;
 use super::super::context::Context;
 use super::super::handover;
 use super::check::{Check, Group};
@@ -7,9 +8,9 @@ use crate::config::provenance::{self, Setting};
 use crate::config::{Account, Sandbox, Secret};
 use crate::exit::Exit;
 use crate::route::RouteError;
-use crate::sandbox;
+use crate::sandbox::{self, Walls};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The file and what it says for all accounts.
 pub fn general(context: &Context) -> Vec<Check> {
@@ -80,7 +81,25 @@ pub fn sandbox(context: &Context) -> Check {
         Sandbox::Off => Check::warning(Group::Sandbox, "", "switched off")
             .because("a fault in reading strangers' words would reach all that you can")
             .fix("leave out sandbox = \"off\""),
-        Sandbox::On => Check::good(Group::Sandbox, "", sandbox::offered().to_string()),
+        Sandbox::On => walls(&confinement::opened_folders(context), context.process.home().as_deref()),
+    }
+}
+
+/// The walls, and the folders that they leave open.
+fn walls(opened: &[PathBuf], home: Option<&Path>) -> Check {
+    let offered = sandbox::offered();
+    if offered == Walls::None || opened.is_empty() {
+        return Check::good(Group::Sandbox, "", offered.to_string());
+    }
+    let shown: Vec<String> = opened.iter().map(|folder| folder.display().to_string()).collect();
+    let found = format!("{offered}; all in {} stays open", shown.join(", "));
+    // The home itself, or what it lies in.
+    if home.is_some_and(|home| opened.iter().any(|folder| home.starts_with(folder))) {
+        Check::warning(Group::Sandbox, "", found)
+            .because("a fault in reading a relay's words would reach the whole home directory")
+            .fix("give the mbox or metrics-file a folder of its own")
+    } else {
+        Check::good(Group::Sandbox, "", found)
     }
 }
 

@@ -2,8 +2,9 @@
 //! process that it splits off, which can die and be replaced without a caller losing more than his connection. All
 //! passwords are forgotten before that.
 
-use super::counter::{self, GRACE, Word};
+use super::counter::{self, Word};
 use super::listeners::Listeners;
+use super::sender;
 use super::tether::Tether;
 use super::ward::Ward;
 use super::worker::{self, Worker};
@@ -24,6 +25,13 @@ use std::time::{Duration, Instant};
 /// The least time between a death and the next start.
 const BREATH: Duration = Duration::from_secs(1);
 
+/// How long the sender has to end: its own time of grace, and a moment to bury its run. As process 1 of a container we
+/// take it with us.
+const WARD_GRACE: Duration = sender::GRACE.saturating_add(Duration::from_secs(5));
+
+/// How many may hear out those that had begun: local users can have one after the other replaced.
+const MOST_LEAVING: usize = 8;
+
 /// What an acceptor has in hands.
 struct Acceptor<'a> {
     context: Context<'a>,
@@ -32,8 +40,10 @@ struct Acceptor<'a> {
     clerk: Option<Worker>,
     /// When one was started.
     started: Option<Instant>,
-    /// Who hears out those that had begun.
+    /// Who hears out those that had begun, the oldest first.
     leaving: Vec<Worker>,
+    /// What users have had lately, from who heard callers before.
+    books: Vec<u8>,
     ward: Option<Ward>,
 }
 
@@ -50,7 +60,8 @@ pub fn accept(process: &Process, global: &Global, role: Role) -> Result<Exit, Fa
     let listeners = Listeners::open(process, &context.config.serve)?;
     let mut tether = Tether::find();
     let ward = (role == Role::Both).then(|| Ward::new(global));
-    let mut acceptor = Acceptor { context, listeners, clerk: None, started: None, leaving: Vec::new(), ward };
+    let mut acceptor =
+        Acceptor { context, listeners, clerk: None, started: None, leaving: Vec::new(), books: Vec::new(), ward };
     loop {
         acceptor.tend(role);
         let ready = wait(&signals, &tether, acceptor.clerk.as_ref(), acceptor.due()).map_err(Failed::system)?;
@@ -100,16 +111,19 @@ impl<'a> Acceptor<'a> {
         }
         self.started = Some(Instant::now());
         let idle = (role == Role::Accept && self.listeners.are_passed).then_some(self.context.config.serve.idle_exit);
-        let Acceptor { context, listeners, clerk, leaving, ward, .. } = self;
+        let Acceptor { context, listeners, clerk, leaving, books, ward, .. } = self;
         let started = Worker::start(|leash| {
             // What holds others' leashes.
             drop((clerk.take(), std::mem::take(leaving), ward.take()));
             let listeners = std::mem::take(&mut listeners.all);
             let seen = confinement::before_callers(context);
-            counter::attend(context, listeners, &seen, idle, leash);
+            counter::attend(context, listeners, books, &seen, idle, leash);
         });
         match started {
-            Ok(worker) => self.clerk = Some(worker),
+            Ok(worker) => {
+                self.clerk = Some(worker);
+                self.books.clear();
+            }
             Err(error) => self.context.log.note(&format!("nobody can hear callers now: {error}")),
         }
     }
@@ -129,14 +143,15 @@ impl<'a> Acceptor<'a> {
     /// Hears the last word of who has heard callers; or finds him dead, perhaps buried with that status.
     fn listen(&mut self, buried: Option<WaitStatus>) -> Option<Word> {
         let mut clerk = self.clerk.take()?;
-        let word = clerk.heard().and_then(Word::read);
+        let speech = clerk.speech();
+        let word = Word::read(&speech);
         if word.is_none() && buried.is_none() {
             // Who has nothing more to say has no more to do.
             clerk.kill();
         }
         match (word, buried) {
-            (Some(Word::Stale), _) => self.started = None,
-            (Some(Word::Idle), _) => {}
+            (Some((Word::Stale, books)), _) => self.books = books.to_vec(),
+            (Some((Word::Idle, _)), _) => {}
             (None, _) => {
                 let status = buried.or_else(|| clerk.bury()).map_or_else(String::new, worker::shown);
                 self.context.log.note(&format!("the process that hears callers has ended {status}; another one will"));
@@ -144,9 +159,9 @@ impl<'a> Acceptor<'a> {
             }
         }
         if buried.is_none() {
-            self.leaving.push(clerk);
+            self.leave(clerk);
         }
-        word
+        word.map(|(word, _)| word)
     }
 
     /// Has callers heard with another configuration from now on.
@@ -154,27 +169,39 @@ impl<'a> Acceptor<'a> {
         self.context = context;
         if let Some(mut clerk) = self.clerk.take() {
             clerk.replace();
-            self.leaving.push(clerk);
+            self.leave(clerk);
             self.started = None;
         }
     }
 
+    /// Lets one hear out those that had begun, unless too many do.
+    fn leave(&mut self, clerk: Worker) {
+        self.leaving.push(clerk);
+        if self.leaving.len() > MOST_LEAVING {
+            self.leaving.remove(0).kill();
+        }
+    }
+
     /// Waits until the callers in the middle of a message are through and the sender has ended, or for the time of
-    /// grace.
+    /// grace that each of them has.
     fn finish(&mut self, signals: &mut PipeReader) {
         self.listeners.all.clear();
         self.leaving.extend(self.clerk.take());
         self.leaving.iter_mut().for_each(Worker::stop);
         self.ward.iter().for_each(|ward| ward.signal(Signal::SIGTERM));
-        let end = Instant::now() + GRACE;
+        let begun = Instant::now();
         loop {
             self.bury();
             let sends = self.ward.as_ref().is_some_and(Ward::is_running);
             if self.leaving.is_empty() && !sends {
                 return;
             }
-            if Instant::now() >= end {
-                return self.leaving.iter().for_each(Worker::kill);
+            let past = |grace| begun.elapsed() >= grace;
+            if past(counter::GRACE) {
+                self.leaving.iter().for_each(Worker::kill);
+                if !sends || past(WARD_GRACE) {
+                    return;
+                }
             }
             let _ = wait(signals, &Tether(None), None, Some(Duration::from_millis(20)));
             received(signals);

@@ -34,6 +34,9 @@ const PAUSES: Pauses = Pauses { silence: Duration::from_secs(30), message: Durat
 /// How long callers in the middle of a message have when it is time to end.
 pub const GRACE: Duration = Duration::from_secs(20);
 
+/// How long those who are here when another takes our place are heard before they have that time only.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// What the threads share.
 struct Counter<'a> {
     context: &'a Context<'a>,
@@ -58,8 +61,9 @@ pub enum Word {
 impl Word {
     const ALL: [Word; 2] = [Word::Idle, Word::Stale];
 
-    pub fn read(octet: [u8; 1]) -> Option<Word> {
-        Word::ALL.into_iter().find(|word| word.octet() == octet)
+    /// The word, and the books that may come with it.
+    pub fn read(speech: &[u8]) -> Option<(Word, &[u8])> {
+        Word::ALL.into_iter().find_map(|word| Some((word, speech.strip_prefix(&word.octet())?)))
     }
 
     fn octet(self) -> [u8; 1] {
@@ -80,10 +84,18 @@ enum Ending {
     Told,
 }
 
-/// Hears callers until it is told to end, until what it has `seen` has changed, or until nobody has come for `idle`.
-/// Then nobody new is heard.
-pub fn attend(context: &Context, listeners: Vec<Listener>, seen: &Seen, idle: Option<Duration>, leash: Leash) {
-    let counter = Counter { context, ledger: Mutex::default(), census: Mutex::default(), busy: Mutex::default() };
+/// Hears callers, with the books of who did before, until it is told to end, until what it has `seen` has changed, or
+/// until nobody has come for `idle`. Then nobody new is heard.
+pub fn attend(
+    context: &Context,
+    listeners: Vec<Listener>,
+    books: &[u8],
+    seen: &Seen,
+    idle: Option<Duration>,
+    leash: Leash,
+) {
+    let ledger = Mutex::new(Ledger::go_on(books, Instant::now()));
+    let counter = Counter { context, ledger, census: Mutex::default(), busy: Mutex::default() };
     let Leash { mut over, mut word } = leash;
     // Whoever is left behind is so by the end of this process, which is the end of his thread.
     thread::scope(|scope| {
@@ -92,9 +104,14 @@ pub fn attend(context: &Context, listeners: Vec<Listener>, seen: &Seen, idle: Op
         });
         drop(listeners);
         if let Ending::Known(last) = ending {
-            let _ = word.write_all(&last.octet());
+            let mut speech = last.octet().to_vec();
+            if last == Word::Stale {
+                speech.extend(counter.ledger().hand_over(&context.config.serve.quota, Instant::now()));
+            }
+            let _ = word.write_all(&speech);
         }
-        while !matches!(ending, Ending::Told) && counter.ledger().connections() > 0 {
+        let end = Instant::now() + PATIENCE;
+        while !matches!(ending, Ending::Told) && counter.ledger().connections() > 0 && Instant::now() < end {
             if wait(&over, &[], Some(Duration::from_millis(100))).is_ok_and(|ready| ready.over) {
                 ending = heard(&mut over);
             }

@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 pub struct Ledger {
     users: HashMap<u32, Page>,
     connections: usize,
+    /// Another one goes on with the books: nothing refills in these.
+    is_handed_over: bool,
 }
 
 /// Of one user.
@@ -40,6 +42,10 @@ pub enum Refusal {
 const MOST_CONNECTIONS: usize = 256;
 /// Kept free of ordinary users for root.
 const RESERVED: usize = 16;
+
+/// What of the books goes over to others: so many users, who have the least left, in as many octets as a pipe takes at once.
+const MOST_USERS: usize = 340;
+const USER: usize = 12;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -90,12 +96,43 @@ impl Ledger {
         self.users.retain(|_, page| page.connections > 0 || now.saturating_duration_since(page.counted) < MINUTE);
     }
 
+    /// What the next one begins with. A message is left here for each connection that there is, and is not had there: so
+    /// a change of books gives nobody more.
+    pub fn hand_over(&mut self, quota: &Quota, now: Instant) -> Vec<u8> {
+        let users: Vec<u32> = self.users.keys().copied().filter(|uid| *uid != 0).collect();
+        let mut left = Vec::new();
+        for uid in users {
+            let page = self.page(uid, quota, now);
+            let most = u32::try_from(page.connections).map_or(f64::MAX, f64::from);
+            let kept = page.credit.min(most);
+            left.push((page.credit - kept, uid));
+            page.credit = kept;
+        }
+        self.is_handed_over = true;
+        left.retain(|(credit, _)| *credit < f64::from(quota.rate));
+        left.sort_unstable_by(|one, other| one.0.total_cmp(&other.0));
+        let octets = |(credit, uid): &(f64, u32)| [&uid.to_be_bytes()[..], &credit.to_be_bytes()[..]].concat();
+        left.iter().take(MOST_USERS).flat_map(octets).collect()
+    }
+
+    /// Goes on with the books of another, who need not be believed: at worst somebody has no message for a minute.
+    pub fn go_on(octets: &[u8], now: Instant) -> Ledger {
+        let page = |user: &[u8]| {
+            let (uid, credit) = user.split_first_chunk()?;
+            let credit = f64::from_be_bytes(credit.try_into().ok()?).max(0.0);
+            Some((u32::from_be_bytes(*uid), Page { connections: 0, credit, counted: now }))
+        };
+        Ledger { users: octets.chunks_exact(USER).filter_map(page).collect(), ..Ledger::default() }
+    }
+
     fn page(&mut self, uid: u32, quota: &Quota, now: Instant) -> &mut Page {
         let full = f64::from(quota.rate);
         let page = self.users.entry(uid).or_insert(Page { connections: 0, credit: full, counted: now });
         let minutes = now.saturating_duration_since(page.counted).as_secs_f64() / MINUTE.as_secs_f64();
-        page.credit = (page.credit + full * minutes).min(full);
-        page.counted = now;
+        if !self.is_handed_over {
+            page.credit = (page.credit + full * minutes).min(full);
+            page.counted = now;
+        }
         page
     }
 }
@@ -141,6 +178,28 @@ mod tests {
         for _ in 0..1000 {
             assert_eq!(ledger.message(0, &quota(), start), Ok(()));
         }
+    }
+
+    #[test]
+    fn a_change_of_books_gives_nobody_more() {
+        let (mut old, now) = (Ledger::default(), Instant::now());
+        old.connect(33, &quota(), now).unwrap();
+        for uid in [33, 34] {
+            (0..50).for_each(|_| old.message(uid, &quota(), now).unwrap());
+        }
+        let mut new = Ledger::go_on(&old.hand_over(&quota(), now), now);
+        let later = now + Duration::from_millis(500);
+        let taken =
+            |ledger: &mut Ledger, uid| (0..99).take_while(|_| ledger.message(uid, &quota(), now).is_ok()).count();
+        assert_eq!([33, 34, 35].map(|uid| taken(&mut new, uid)), [9, 10, 60]);
+        assert_eq!([33, 34].map(|uid| taken(&mut old, uid)), [1, 0]);
+        assert_eq!(old.message(33, &quota(), later + MINUTE), Err(Refusal::Rate), "nothing refills");
+        for uid in 0..1000 {
+            let _ = new.message(uid, &quota(), now);
+        }
+        assert!(new.hand_over(&quota(), now).len() < 4096);
+        let nonsense = [[0, 0, 0, 7, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0].as_slice(), &[1; 5]].concat();
+        assert_eq!(taken(&mut Ledger::go_on(&nonsense, now), 7), 0);
     }
 
     #[test]

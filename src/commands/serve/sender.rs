@@ -31,7 +31,7 @@ const LOOK: Duration = Duration::from_secs(300);
 /// The wait for what is due and could not be tried: its account is held, or another process has it in hands.
 const AGAIN: Duration = Duration::from_secs(60);
 /// How long messages that are being sent have when we are told to end.
-const GRACE: Duration = Duration::from_secs(60);
+pub const GRACE: Duration = Duration::from_secs(60);
 
 /// Sends until it is told to end.
 ///

@@ -25,6 +25,9 @@ pub struct Leash {
     pub word: PipeWriter,
 }
 
+/// As many octets are written to a pipe in one piece (pipe(7)).
+const AT_ONCE: usize = 4096;
+
 impl Worker {
     /// Splits it off; it ends when `work` does. To be called from a process without threads. `work` has to drop what
     /// must not stay open in two processes.
@@ -74,7 +77,15 @@ impl Worker {
         }
     }
 
-    /// What it has said: waits for at least one octet, or its end.
+    /// What it has said in one go: waits for at least one octet, or its end; never for what does not come.
+    pub fn speech(&mut self) -> Vec<u8> {
+        let mut octets = vec![0; AT_ONCE];
+        let count = self.word.read(&mut octets).unwrap_or(0);
+        octets.truncate(count);
+        octets
+    }
+
+    /// What it has said: waits for all of it, or its end.
     pub fn heard<const MOST: usize>(&mut self) -> Option<[u8; MOST]> {
         let mut word = [0; MOST];
         self.word.read_exact(&mut word).is_ok().then_some(word)

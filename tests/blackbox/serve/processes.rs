@@ -221,6 +221,25 @@ fn what_is_replaced_on_the_system_is_seen_by_the_next_caller() {
 }
 
 #[test]
+fn who_has_had_his_share_has_had_it_also_after_a_replacement() {
+    if !is_root() {
+        // Root has no quota, and only root can be somebody else.
+        return;
+    }
+    let mut machine = Machine::off(Relay::start(Script::plain()), "rate = 2");
+    let log = machine.system.path("log");
+    machine.system = machine.system.top(&format!("log-file = \"{}\"", log.display()));
+    machine.turn_on();
+    let as_www = || machine.sendmail_as("www-data", &TO_BOB).input(MESSAGE);
+    (0..2).for_each(|_| as_www().silent());
+    fs::rename(&log, machine.system.path("log.1")).unwrap();
+    let said = as_www().fails(75);
+    assert!(said.contains("too many messages of yours in this minute"), "{said}");
+    machine.sendmail_as("daemon", &TO_BOB).input(MESSAGE).silent();
+    machine.relay.wait_for_messages(3);
+}
+
+#[test]
 fn a_changed_configuration_is_for_those_who_come_after_it() {
     let mut machine = Machine::off(Relay::start(Script::plain()), "");
     machine.turn_on();
