@@ -33,7 +33,7 @@ _mailchute() {
         =) ;;
         -*) before=$word ;;
         *)
-            case ' -a --account -C --config -B -b -e -F -f -N -O -o -R -r -V --warn-age --crit-age --warn-queued --crit-queued --user --maildir --root --older-than --provider --host --port --password-command --token-command ' in
+            case ' -a --account -C --config -B -b -e -F -f -N -O -o -R -r -V --warn-age --crit-age --warn-queued --crit-queued --user --client-id --maildir --root --older-than --provider --host --port --password-command --token-command ' in
             *" ${before:-none} "*) ;;
             *) said+="$word " ;;
             esac
@@ -45,7 +45,7 @@ _mailchute() {
     case $before in
     -a | --account) _mailchute_words "$(_mailchute_accounts)"; return ;;
     -C | --config) _mailchute_files; return ;;
-    -B | -b | -e | -F | -f | -N | -O | -o | -R | -r | -V | --warn-age | --crit-age | --warn-queued | --crit-queued | --user | --maildir | --root | --older-than) :; return ;;
+    -B | -b | -e | -F | -f | -N | -O | -o | -R | -r | -V | --warn-age | --crit-age | --warn-queued | --crit-queued | --user | --client-id | --maildir | --root | --older-than) :; return ;;
     --provider) _mailchute_words "$(_mailchute_providers)"; return ;;
     --host) _mailchute_generate -A hostname; return ;;
     --port) _mailchute_words '587 465'; return ;;
@@ -73,7 +73,7 @@ _mailchute() {
     'queue dead ') options='--json' words='list retry remove' ;;
     'help ') options='' words='queue setup login import doctor health providers serve help' ;;
     'queue ') options='--json' words='list show metrics flush retry hold release remove dead' ;;
-    'setup '*) options='--provider --host --port --user --password-stdin --keyring --password-command --token-command --maildir --root --default --replace --test-mail --no-test' ;;
+    'setup '*) options='--provider --host --port --user --password-stdin --keyring --password-command --client-id --token-command --maildir --root --default --replace --test-mail --no-test' ;;
     'login '*) options='--device --password-stdin --no-test' ;;
     'import '*) options='--write --replace'
         if [ "$said" = 'import ' ]; then words='msmtp ssmtp nullmailer dma postfix git'; else [[ $current == -* ]] || { _mailchute_files; return; }; fi ;;

@@ -11,7 +11,7 @@ function __mailchute_said
             case '-*'
                 set before $word
             case '*'
-                contains -- "$before" -a --account -C --config -B -b -e -F -f -N -O -o -R -r -V --warn-age --crit-age --warn-queued --crit-queued --user --maildir --root --older-than --provider --host --port --password-command --token-command
+                contains -- "$before" -a --account -C --config -B -b -e -F -f -N -O -o -R -r -V --warn-age --crit-age --warn-queued --crit-queued --user --client-id --maildir --root --older-than --provider --host --port --password-command --token-command
                 or set -a said $word
                 set before
         end
@@ -111,6 +111,7 @@ complete -c mailchute -n '__mailchute_behind setup' -l user -x -d 'log in with t
 complete -c mailchute -n '__mailchute_behind setup' -l password-stdin -d 'read the password from standard input'
 complete -c mailchute -n '__mailchute_behind setup' -l keyring -d 'keep the password in the desktop\'s keyring, not in the file'
 complete -c mailchute -n '__mailchute_behind setup' -l password-command -x -a '(__fish_complete_command)' -d 'keep no password, but the program that prints it'
+complete -c mailchute -n '__mailchute_behind setup' -l client-id -x -d 'log in with OAuth 2 as this client, by mailchute login'
 complete -c mailchute -n '__mailchute_behind setup' -l token-command -x -a '(__fish_complete_command)' -d 'the program that prints an OAuth 2 access token'
 complete -c mailchute -n '__mailchute_behind setup' -l maildir -x -d 'keep mail in this folder of yours, and send none'
 complete -c mailchute -n '__mailchute_behind setup' -l root -x -d 'who gets mail for root; else the address'

@@ -116,6 +116,8 @@ pub enum PasswordFrom {
     Stdin,
     Command(String),
     TokenCommand(String),
+    /// OAuth 2 as this client.
+    Client(String),
 }
 
 /// What to do with the queue. Ids are as typed and not empty lists.
@@ -238,6 +240,7 @@ const SETUP: &[(&str, &str)] = &[
     ("password-stdin", "read the password from standard input"),
     ("keyring", "keep the password in the desktop's keyring, not in the file"),
     ("password-command=", "keep no password, but the program that prints it"),
+    ("client-id=", "log in with OAuth 2 as this client, by mailchute login"),
     ("token-command=", "the program that prints an OAuth 2 access token"),
     ("maildir=", "keep mail in this folder of yours, and send none"),
     ("root=", "who gets mail for root; else the address"),
@@ -372,6 +375,7 @@ impl Given {
                 "user=" => wishes.user = Some(value),
                 "password-stdin" => wishes.password = PasswordFrom::Stdin,
                 "password-command=" => wishes.password = PasswordFrom::Command(value),
+                "client-id=" => wishes.password = PasswordFrom::Client(value),
                 "token-command=" => wishes.password = PasswordFrom::TokenCommand(value),
                 "keyring" => wishes.keyring = true,
                 "root=" => wishes.root = Some(value),

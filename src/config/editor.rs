@@ -11,7 +11,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown, fchown};
 use std::path::{Path, PathBuf};
-use toml_edit::{Array, DocumentMut, Item, Table, TableLike, Value};
+use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, TableLike, Value};
 use zeroize::Zeroizing;
 
 /// A file being changed; nothing is written before [`Editor::write`].
@@ -38,6 +38,8 @@ pub enum EntryValue {
     Truth(bool),
     Words(Vec<String>),
     Secret(Zeroizing<String>),
+    /// An OAuth 2 client by its id.
+    Client(String),
 }
 
 /// A secret is not for logs and panics.
@@ -49,6 +51,7 @@ impl std::fmt::Debug for EntryValue {
             EntryValue::Truth(truth) => write!(f, "{truth}"),
             EntryValue::Words(words) => write!(f, "{words:?}"),
             EntryValue::Secret(_) => f.write_str("(secret)"),
+            EntryValue::Client(id) => write!(f, "client {id:?}"),
         }
     }
 }
@@ -68,6 +71,14 @@ impl Entry {
 
     pub fn words(key: &'static str, value: Vec<String>) -> Entry {
         Entry { key, value: EntryValue::Words(value) }
+    }
+
+    pub fn client(id: impl Into<String>) -> Entry {
+        Entry { key: "oauth2", value: EntryValue::Client(id.into()) }
+    }
+
+    pub fn is_client(&self) -> bool {
+        matches!(self.value, EntryValue::Client(_))
     }
 
     pub fn is_secret(&self) -> bool {
@@ -266,6 +277,7 @@ impl EntryValue {
             EntryValue::Truth(truth) => (*truth).into(),
             EntryValue::Words(words) => Value::Array(Array::from_iter(words.iter().map(String::as_str))),
             EntryValue::Secret(secret) => secret.as_str().into(),
+            EntryValue::Client(id) => Value::InlineTable(InlineTable::from_iter([("client-id", id.as_str())])),
         }
     }
 }

@@ -226,13 +226,24 @@ fn a_port_that_begins_with_tls_is_found_out() {
 }
 
 #[test]
+fn a_provider_without_passwords_gets_a_client_that_is_to_log_in() {
+    let sandbox = Sandbox::empty();
+    let said = sandbox.mailchute(["setup", "me@outlook.com", "--password-stdin"]).input("hunter2\n").fails(65);
+    assert!(said.contains("no password works there"), "{said}");
+    assert!(!sandbox.config().exists());
+    let said = sandbox.mailchute(["setup", "me@outlook.com", "--client-id", "12-ab"]).prints();
+    assert!(said.ends_with("now log in: mailchute login --account outlook\n"), "{said}");
+    assert!(fs::read_to_string(sandbox.config()).unwrap().contains("oauth2 = { client-id = \"12-ab\" }\n"));
+}
+
+#[test]
 fn what_is_missing_in_a_script_is_named_with_its_option() {
     let sandbox = Sandbox::empty();
     for (arguments, hint) in [
         (&["setup"][..], "an address"),
         (&["setup", "me@mail.test"], "--host"),
         (&["setup", "me@gmail.com"], "--password-stdin"),
-        (&["setup", "me@outlook.com"], "--token-command"),
+        (&["setup", "me@outlook.com"], "--client-id"),
     ] {
         let said = sandbox.mailchute(arguments).fails(64);
         assert!(said.contains(&format!("say it with {hint}")), "{arguments:?}: {said}");

@@ -58,7 +58,9 @@ pub fn set_up(process: &Process, global: &Global, wishes: &Setup) -> Result<Exit
     if let Some(root) = root {
         desk.editor.set_alias("root", &root);
     }
-    let session = if wishes.no_test { None } else { Some(desk.log_in()?) };
+    // A client has no token before its person has logged in.
+    let logs_in_later = desk.plan.secret.as_ref().is_some_and(Entry::is_client);
+    let session = if wishes.no_test || logs_in_later { None } else { Some(desk.log_in()?) };
     if keeper == Keeper::Caller {
         desk.settle_keyring(wishes)?;
     }
@@ -66,6 +68,9 @@ pub fn set_up(process: &Process, global: &Global, wishes: &Setup) -> Result<Exit
     desk.editor.write(keeper)?;
     process::say(&format!("account {} is in {}\n", desk.plan.name, desk.editor.path().display()));
     say_who_keeps(keeper);
+    if logs_in_later {
+        process::say(&format!("now log in: mailchute login --account {}\n", desk.plan.name));
+    }
     if let Some(session) = session {
         desk.offer_test_mail(&context, session, wishes)?;
     }

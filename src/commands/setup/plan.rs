@@ -158,14 +158,21 @@ fn secret(wishes: &Setup, preset: Option<&Preset>, wants_token: bool, asker: Ask
     match &wishes.password {
         PasswordFrom::Command(line) => Ok(Entry::text("password-command", line)),
         PasswordFrom::TokenCommand(line) => Ok(Entry::text("token-command", line)),
+        PasswordFrom::Client(id) => Ok(Entry::client(id)),
+        PasswordFrom::Stdin if wants_token => {
+            Err(Unanswered::Unusable("no password works there: take --client-id, or --token-command".into()))
+        }
         PasswordFrom::Stdin => {
             tidy(secret_from_stdin()?, preset, Asker::Nobody).map(|text| Entry::secret("password", &text))
         }
-        PasswordFrom::Asked if wants_token => {
+        // Where tokens are given out is known.
+        PasswordFrom::Asked if wants_token && preset.is_some_and(|preset| preset.oauth2.is_some()) => {
             asker.say(
-                "  a program of yours prints the token; or leave this and write oauth2 = { client-id = \"...\" } and use \
-                 mailchute login: mailchute.toml(5)",
+                "  note: as which client you log in with OAuth 2; for a program that prints tokens, --token-command",
             );
+            Ok(Entry::client(asker.ask("OAuth 2 client id", None, "--client-id")?))
+        }
+        PasswordFrom::Asked if wants_token => {
             let line = asker.ask("Program that prints an access token", None, "--token-command")?;
             Ok(Entry::text("token-command", line))
         }
