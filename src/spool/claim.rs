@@ -15,6 +15,7 @@ use super::{Peek, Spool};
 use std::collections::HashSet;
 use std::fs::File;
 use std::io;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
@@ -87,12 +88,29 @@ pub fn peek(spool: &Spool, place: Place, id: &QueueId) -> Result<Option<Peek>, S
     Ok(Some(Peek { ticket, progress, header, size: layout.header + layout.body, inode: found.ino() }))
 }
 
-/// The inodes of all files that somebody has locked, as far as the kernel shows us (proc(5), `/proc/locks`). Looking
-/// there takes no lock, so that a listing never makes a queue run pass an entry by.
-pub fn locked_inodes() -> HashSet<u64> {
-    let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
+/// The inodes of all files on a folder's file system that somebody has locked, as far as the kernel shows us (proc(5),
+/// `/proc/locks`). Looking there takes no lock, so that a listing never makes a queue run pass an entry by.
+pub fn locked_inodes(folder: &impl AsFd) -> HashSet<u64> {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let opened = read(&format!("/proc/self/fdinfo/{}", folder.as_fd().as_raw_fd()));
+    let device = device(&opened, &read("/proc/self/mountinfo"));
+    inodes(&read("/proc/locks"), device.as_deref())
+}
+
+/// The file system's number as the kernel writes it beside a lock; that of stat(2) is another on btrfs and overlayfs.
+fn device(opened: &str, mounts: &str) -> Option<String> {
+    let mount = opened.lines().find_map(|line| line.strip_prefix("mnt_id:"))?.trim();
+    let mut rows = mounts.lines().map(|line| line.split(' '));
+    let number = rows.find_map(|mut row| (row.next() == Some(mount)).then(|| row.nth(1)).flatten())?;
+    let (major, minor) = number.split_once(':')?;
+    Some(format!("{:02x}:{:02x}", major.parse::<u32>().ok()?, minor.parse::<u32>().ok()?))
+}
+
+/// Those on one device; on all, where that is not known.
+fn inodes(locks: &str, device: Option<&str>) -> HashSet<u64> {
     let inode = |line: &str| {
-        line.split_whitespace().find(|word| word.matches(':').count() == 2)?.rsplit(':').next()?.parse().ok()
+        let (place, inode) = line.split_whitespace().find(|word| word.matches(':').count() == 2)?.rsplit_once(':')?;
+        device.is_none_or(|device| device == place).then(|| inode.parse().ok()).flatten()
     };
     locks.lines().filter_map(inode).collect()
 }
@@ -318,6 +336,17 @@ mod tests {
         });
         assert_eq!((taken.into_inner(), gone.into_inner()), (40, 15 * 40));
         assert_eq!(room.count("queue"), 0);
+    }
+
+    #[test]
+    fn a_lock_on_another_file_system_is_no_claim() {
+        let mounts = "36 1 0:27 / /dev/shm rw - tmpfs t rw\n7 1 254:0 / / rw - ext4 /dev/vda rw\n";
+        let device = |mount| device(&format!("pos:\t0\nflags:\t02\nmnt_id:\t{mount}\nino:\t5\n"), mounts);
+        assert_eq!(device("7").as_deref(), Some("fe:00"));
+        assert_eq!((device("36").as_deref(), device("9")), (Some("00:1b"), None));
+        let locks = "1: FLOCK  ADVISORY  WRITE 21 fe:00:165 0 EOF\n2: FLOCK  ADVISORY  WRITE 22 00:1b:7 0 EOF\n";
+        assert_eq!(inodes(locks, Some("fe:00")), HashSet::from([165]));
+        assert_eq!(inodes(locks, None), HashSet::from([165, 7]));
     }
 
     #[test]

@@ -197,7 +197,7 @@ impl Spool {
 
     /// The inodes of entries that some process works on.
     pub fn claimed(&self) -> HashSet<u64> {
-        claim::locked_inodes()
+        claim::locked_inodes(&*self.queue)
     }
 
     fn directory(&self, place: Place) -> &Arc<Directory> {

@@ -69,8 +69,7 @@ def run(lab, report):
     prompter.write_text("[D-BUS Service]\nName=org.gnome.keyring.SystemPrompter\nExec=/bin/sleep 90\n")
     text = session(LOCK, "sendmail -q", "mailq")
     prompter.write_text(before)
-    # Not "held": mailq shows as active what has the inode number of any file that is locked somewhere on the machine.
-    report.check("keyring: nor is one waited for longer whose question nobody answers", wants(text, ["the keyring is locked"]))
+    report.check("keyring: nor is one waited for longer whose question nobody answers", wants(text, ["the keyring is locked", "held"]))
 
     text = session("secret-tool clear " + ATTRIBUTES, f"echo '{PASSWORD}' | secret-tool store --label=x " + ATTRIBUTES, "sendmail -q", SEND)
     report.check("keyring: what secret-tool stores, line end and all, is used", "" if relay.count(5) == 5 else text)
