@@ -3,7 +3,7 @@
 
 use super::account::{Account, Auth, RewriteFrom, Tls, Trust};
 use super::presets::{self, Preset};
-use super::{Config, Delivery, LocalRecipients, Sandbox, Store, file};
+use super::{Config, Delivery, LocalRecipients, Sandbox, Store, file, secret_keys};
 use std::fmt;
 use std::path::PathBuf;
 use toml::de::{DeTable, DeValue};
@@ -133,21 +133,7 @@ fn rows(account: &Account) -> Vec<Row> {
             )
         },
         row(&["user"], |_| true, account.user.clone()),
-        row(
-            &[
-                "password",
-                "password-file",
-                "password-command",
-                "credential",
-                "netrc",
-                "git-credential",
-                "keyring",
-                "token-command",
-                "oauth2",
-            ],
-            |_| false,
-            account.secret.as_ref().map(ToString::to_string),
-        ),
+        row(&secret_keys::KEYS, |_| false, account.secret.as_ref().map(ToString::to_string)),
         row(&["auth"], |preset| preset.auth.is_some(), Some(auth)),
         Row { follows: Some("user"), ..row(&["from"], |_| false, account.from.as_ref().map(ToString::to_string)) },
         row(&["identities"], |_| false, list(&account.identities)),

@@ -12,7 +12,8 @@ use super::program::{self, Program};
 use super::reader::{Section, Text};
 use std::path::{Path, PathBuf};
 
-const KEYS: [&str; 9] = [
+/// Where a password or token may come from.
+pub(super) const KEYS: [&str; 9] = [
     "password",
     "password-file",
     "password-command",
